@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a vm and a vcpu have on x86: the state that no vendor and no device
+ * keeps for itself.
+ *
+ * Three places hold guest state, and each piece has one home:
+ *  - here, what the core decides about (control registers, events, MSRs);
+ *  - in the vendor's VMCS or VMCB, what hardware changes behind our back
+ *    (segments, descriptor tables, CR3, DR7): reached by vendor verbs alone;
+ *  - in struct fpu_guest, the FPU (fpu.c).
+ */
+#ifndef MINIKVM_ARCH_TYPES_H
+#define MINIKVM_ARCH_TYPES_H
+
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <asm/fpu/types.h>
+#include <asm/kvm_para.h>
+#include <asm/pvclock-abi.h>
+#include <minikvm/memcache.h>
+#include <minikvm/types.h>
+#include "x86/emulate/emulate.h"
+#include "x86/exit.h"
+
+/* General registers, as instructions number them. */
+enum gpr {
+	GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
+	GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
+	GPRS
+};
+
+/*
+ * Events on their way into the guest. "pending" has had no effect yet and may
+ * still be given up or merged; "injected" is being delivered: hardware was
+ * told, and if an exit breaks the delivery off it is injected again, unchanged.
+ * At most one of the three is injected at a time.
+ */
+struct vcpu_events {
+	struct {
+		bool pending, injected, has_error_code, has_payload;
+		u8 vector;
+		u32 error_code;
+		u64 payload;		/* CR2 or DR6 bits, not yet in place */
+	} exception;
+	struct {
+		bool injected, soft;	/* soft: INT n, with a length */
+		u8 vector;
+		u8 len;
+	} irq;
+	struct {
+		u8 pending;		/* 0, 1 or 2: one more while masked */
+		bool injected;
+	} nmi;
+	bool triple_fault;
+	bool window_irq, window_nmi;	/* what the vendor was asked for */
+};
+
+/* Answers to CPUID, as user space set them; cpuid.c has the ways in. */
+struct cpuid_model {
+	struct kvm_cpuid_entry2 *entries;	/* sorted by function, index */
+	unsigned int n;
+	u32 max_phyaddr;
+	u64 cr4_reserved;		/* bits this guest may not set */
+	u64 xcr0_allowed;
+	u64 xss_allowed;
+	u32 pv_features;		/* KVM_FEATURE_* the guest was told */
+	bool pv_enforce;
+};
+
+/* Plain MSR state that has no other home; rows in msr.c point into it. */
+struct msr_state {
+	u64 pat, tsc_aux, misc_enable, spec_ctrl, arch_capabilities;
+	u64 platform_info, misc_features, ucode_rev, tsc_adjust, smi_count;
+	u64 feature_control, power_ctl, mcg_status, mcg_cap, mcg_ctl, mcg_ext_ctl;
+	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
+	u64 mce_banks[32 * 4];
+	u64 xss, debugctl, poll_control, hwcr, virt_ssbd, de_cfg, xfd, xfd_err;
+};
+
+/* kvmclock, steal time and friends: clock.c, hypercall.c. */
+struct pv_state {
+	u64 system_time_msr, wall_clock_msr, steal_time_msr, eoi_msr;
+	u64 async_pf_msr, async_pf_int_msr;
+	struct pvclock_vcpu_time_info clock;
+	u64 steal_last;
+	bool clock_stale;
+};
+
+struct tsc_state {
+	u64 offset;			/* guest TSC = host TSC * ratio + offset */
+	u64 ratio;			/* vendor's fixed point; 0: none */
+	u32 khz;			/* what the guest was promised */
+};
+
+struct lapic;
+struct ioapic;
+struct pic;
+struct pit;
+struct apic_map;
+
+enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_SPLIT, IRQCHIP_KERNEL };
+
+struct vm_arch {
+	enum irqchip_mode irqchip;
+	struct pic *pic;
+	struct ioapic *ioapic;
+	struct pit *pit;
+	struct apic_map __rcu *apic_map;	/* lapic.c */
+	struct mutex apic_map_lock;
+	u32 bsp_id;
+
+	/* MMU: x86/mmu/ */
+	hpa_t root;
+	struct mmu *mmu;
+
+	/* Clock: clock.c */
+	raw_spinlock_t clock_lock;
+	s64 kvmclock_offset;			/* ns, added to boot time */
+	u64 wall_clock_msr;
+	u32 default_tsc_khz;
+	u64 cur_tsc_write, cur_tsc_nsec, cur_tsc_offset, cur_tsc_generation;
+
+	u64 disabled_quirks;
+	u64 disabled_exits;			/* KVM_X86_DISABLE_EXITS_* */
+	u32 user_space_msr_mask;		/* KVM_MSR_EXIT_REASON_* */
+	bool exception_payload, triple_fault_event, exit_on_emulation_error;
+	bool x2apic_api_32bit, x2apic_no_broadcast_quirk;
+	u64 exit_hypercalls;
+	struct msr_filter __rcu *msr_filter;
+	gpa_t tss_addr, identity_map_addr;
+	u32 bus_lock_detection;
+	u32 notify_window;
+};
+
+/* Why KVM_RUN went to user space in the middle of an instruction. */
+typedef int (*complete_fn)(struct vcpu *vcpu);
+
+struct vcpu_arch {
+	u64 gpr[GPRS];			/* RSP too; see enum gpr */
+	u64 rip, rflags;
+	u64 cr0, cr2, cr4, cr8, efer;	/* as the guest sees them */
+	u64 xcr0;
+	u64 apic_base;
+	u64 db[4], dr6, dr7;		/* dr7 as the guest wrote it */
+
+	struct exit exit;		/* why it last left the guest */
+	struct vcpu_events events;
+	complete_fn complete;		/* run first on the next KVM_RUN */
+
+	struct lapic *lapic;		/* NULL: the APIC is user space's */
+	u32 mp_state;			/* KVM_MP_STATE_* */
+	unsigned long pending_init_sipi;
+	u8 sipi_vector;
+
+	struct cpuid_model cpuid;
+	struct msr_state msr;
+	struct pv_state pv;
+	struct tsc_state tsc;
+	struct fpu_guest fpu;
+	bool fpu_loaded;
+
+	struct memcache table_cache;	/* MMU tables: x86/mmu/ */
+	struct emul emul;
+	struct emul_replay replay;
+
+	u32 guest_debug;		/* KVM_GUESTDBG_* */
+	u64 guest_debug_db[4], guest_debug_dr7, singlestep_rip;
+	bool shadow_after_complete;
+};
+
+/* Requests beside those of <minikvm/vcpu.h>. */
+enum vcpu_arch_request {
+	VCPU_REQ_EVENT = 8,		/* look at events and the APIC anew */
+	VCPU_REQ_NMI,			/* another CPU sent an NMI */
+	VCPU_REQ_CLOCK,			/* publish kvmclock */
+	VCPU_REQ_STEAL,			/* publish steal time */
+	VCPU_REQ_TRIPLE_FAULT,
+	VCPU_REQ_APIC_TIMER,		/* the LAPIC timer has fired */
+	VCPU_REQ_SCAN_IOAPIC,		/* EOI exit map is out of date */
+	VCPU_REQ_IOAPIC_EOI,		/* split irqchip: EOI for user space */
+	VCPU_REQ_MSR_FILTER,		/* pass-through MSRs are out of date */
+	VCPU_REQ_LOAD_ROOT,		/* the MMU has a new root */
+};
+
+#endif

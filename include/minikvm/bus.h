@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The two address spaces (MMIO and PIO) on which devices inside the module
+ * answer. An access that no device claims goes to user space.
+ *
+ * Devices are found under vm->srcu; they come and go under vm->slots_lock.
+ */
+#ifndef MINIKVM_BUS_H
+#define MINIKVM_BUS_H
+
+#include <minikvm/types.h>
+
+enum bus_kind { BUS_MMIO, BUS_PIO, BUS_KINDS };
+
+struct bus_device;
+
+/*
+ * A handler returns 0 when it took the access, or -EOPNOTSUPP to let the next
+ * device, and at last user space, have it.
+ */
+struct bus_device_ops {
+	int (*read)(struct vcpu *vcpu, struct bus_device *dev, gpa_t addr,
+		    unsigned int len, void *data);
+	int (*write)(struct vcpu *vcpu, struct bus_device *dev, gpa_t addr,
+		     unsigned int len, const void *data);
+	void (*destroy)(struct bus_device *dev);
+};
+
+struct bus_device {
+	const struct bus_device_ops *ops;
+};
+
+struct bus;
+
+int bus_init(struct vm *vm);
+void bus_destroy(struct vm *vm);
+int bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
+		 unsigned int len, struct bus_device *dev);
+void bus_unregister(struct vm *vm, enum bus_kind kind, struct bus_device *dev);
+int bus_read(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
+	     unsigned int len, void *data);
+int bus_write(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
+	      unsigned int len, const void *data);
+
+#endif

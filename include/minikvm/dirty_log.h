@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The dirty log of a memslot: one bit a page, as user space sees it
+ * (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG).
+ */
+#ifndef MINIKVM_DIRTY_LOG_H
+#define MINIKVM_DIRTY_LOG_H
+
+#include <linux/kvm.h>
+#include <minikvm/types.h>
+
+int dirty_log_alloc(struct vm *vm, struct memslot *slot);
+void dirty_log_free(struct memslot *slot);
+void dirty_log_mark(struct vm *vm, struct memslot *slot, gfn_t gfn);
+int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log);
+int dirty_log_clear(struct vm *vm, const struct kvm_clear_dirty_log *log);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The module's own reads and writes of guest memory, by guest physical
+ * address. Everything that the module writes is logged as dirty here, so that
+ * no writer can forget it.
+ *
+ * All of these take vm->srcu to be held, may fault in host pages and so may
+ * sleep, but where their name says "nofault".
+ */
+#ifndef MINIKVM_GUEST_MEMORY_H
+#define MINIKVM_GUEST_MEMORY_H
+
+#include <minikvm/types.h>
+
+int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len);
+int guest_write(struct vm *vm, gpa_t gpa, const void *data, size_t len);
+int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len);
+int guest_cmpxchg(struct vm *vm, gpa_t gpa, void *old, const void *new,
+		  unsigned int len);
+hva_t guest_hva(struct vm *vm, gfn_t gfn, bool *writable);
+void guest_mark_dirty(struct vm *vm, gfn_t gfn);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A virtual CPU, as far as every architecture has one: its fd, the run page,
+ * requests, kicks and sleep.
+ */
+#ifndef MINIKVM_VCPU_H
+#define MINIKVM_VCPU_H
+
+#include <linux/kvm.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <linux/signal_types.h>
+#include <minikvm/vm.h>
+
+/*
+ * Where a vCPU is, for those who want its attention. Legal transitions:
+ *
+ *	OUTSIDE  -> IN_GUEST	itself, interrupts off, before its last check
+ *	IN_GUEST -> EXITING	anybody, by cmpxchg; the winner sends the IPI
+ *	any      -> OUTSIDE	itself, interrupts still off after the exit
+ *
+ * The vCPU sets IN_GUEST and then, after a full barrier, looks at requests,
+ * signals and the TLB generation; a kicker sets its request and then, after a
+ * full barrier, looks at the mode. So one of the two sees the other.
+ */
+enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST, VCPU_EXITING };
+
+/*
+ * Requests: work that a vCPU does for itself before its next entry. Set from
+ * anywhere; consumed by the vCPU alone. Bits from 8 are the architecture's.
+ */
+enum vcpu_request {
+	VCPU_REQ_UNHALT,		/* woken: look again whether to run */
+	VCPU_REQ_DEAD,			/* the VM is broken: never enter again */
+	VCPU_REQ_ARCH = 8,
+};
+
+struct vcpu {
+	struct vm *vm;
+	struct kvm_run *run;
+	int id;				/* the user's number */
+	int index;			/* ours */
+	int cpu;			/* where it is loaded, or -1 */
+	atomic_t mode;			/* enum vcpu_mode */
+	unsigned long requests;
+	u64 tlb_gen;			/* vm->tlb_gen that our last flush covers */
+	int srcu_idx;			/* valid while KVM_RUN is inside */
+	struct mutex lock;		/* held by each vCPU ioctl */
+	struct preempt_notifier preempt;
+	struct rcuwait wait;
+	struct pid __rcu *pid;		/* the thread that runs it */
+	sigset_t sigset;
+	bool sigset_active;
+	bool preempted;			/* scheduled out while runnable */
+	struct file *stats_owner;
+	struct vcpu_arch arch;
+};
+
+static inline void vcpu_request(struct vcpu *vcpu, unsigned int req)
+{
+	/* What was written before the request is seen by who consumes it. */
+	smp_wmb();
+	set_bit(req, &vcpu->requests);
+}
+
+static inline bool vcpu_requested(struct vcpu *vcpu, unsigned int req)
+{
+	return test_bit(req, &vcpu->requests);
+}
+
+static inline bool vcpu_consume(struct vcpu *vcpu, unsigned int req)
+{
+	return test_bit(req, &vcpu->requests) &&
+	       test_and_clear_bit(req, &vcpu->requests);
+}
+
+int vcpu_create(struct vm *vm, unsigned long id);
+void vcpu_destroy(struct vcpu *vcpu);
+void vcpu_load(struct vcpu *vcpu);
+void vcpu_put(struct vcpu *vcpu);
+void vcpu_kick(struct vcpu *vcpu);
+bool vcpu_wake(struct vcpu *vcpu);
+void vcpus_kick_and_wait(struct vm *vm);
+void vcpu_block(struct vcpu *vcpu);
+
+/* Supplied by the architecture. */
+size_t arch_vcpu_size(void);
+int arch_vcpu_precreate(struct vm *vm, unsigned int id);	/* vm->lock held */
+int arch_vcpu_create(struct vcpu *vcpu);
+void arch_vcpu_postcreate(struct vcpu *vcpu);
+void arch_vcpu_destroy(struct vcpu *vcpu);
+void arch_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
+void arch_vcpu_put(struct vcpu *vcpu);			/* preemption off */
+int arch_vcpu_run(struct vcpu *vcpu);
+bool arch_vcpu_runnable(struct vcpu *vcpu);
+long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *argp);
+struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff);
+size_t arch_vcpu_mmap_size(void);
+
+#endif

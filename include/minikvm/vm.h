@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A virtual machine: one address space, its vCPUs, buses and interrupts.
+ *
+ * Lifetime: each open VM fd and each vCPU fd holds a reference (vm_get/vm_put);
+ * the last one to go destroys it. The mm is held by mmgrab() until then, and
+ * ioctls come from that mm only.
+ */
+#ifndef MINIKVM_VM_H
+#define MINIKVM_VM_H
+
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/xarray.h>
+#include <minikvm/bus.h>
+#include <minikvm/irq_routing.h>
+#include <minikvm/memslot.h>
+#include <arch_types.h>
+
+/*
+ * What host invalidations are under way. A fault takes the sequence before it
+ * asks the host for a page, and drops what it found if an invalidation of that
+ * address ran since then, or runs still.
+ */
+struct invalidation {
+	spinlock_t lock;
+	unsigned long seq;		/* moves when one ends */
+	unsigned int running;
+	hva_t start, end;		/* the hull of all that run */
+};
+
+struct vm {
+	refcount_t users;
+	struct mm_struct *mm;
+	/* Creation of vCPUs and irqchips, and VM-wide attributes. */
+	struct mutex lock;
+
+	struct xarray vcpus;		/* by index, dense from 0, never removed */
+	struct xarray vcpu_ids;		/* by the user's id */
+	unsigned int nvcpus;		/* published after the vcpu is */
+	unsigned int max_vcpu_ids;
+
+	struct mutex slots_lock;	/* memslots and buses: writers */
+	struct srcu_struct srcu;	/* memslots and buses: readers */
+	struct memslots slots;
+	struct bus __rcu *buses[BUS_KINDS];
+
+	struct mmu_notifier notifier;
+	struct invalidation invalidation;
+	rwlock_t mmu_lock;
+	atomic64_t tlb_gen;		/* see x86/mmu/tlb.c */
+
+	struct srcu_struct irq_srcu;
+	struct mutex irq_lock;		/* routing, ack notifiers: writers */
+	struct irq_routing __rcu *routing;
+	struct hlist_head ack_notifiers;
+	struct eventfds *eventfds;	/* irqfds and ioeventfds: eventfd.c */
+
+	u64 manual_dirty_log;		/* KVM_DIRTY_LOG_* of ENABLE_CAP */
+	bool dead;			/* KVM_REQ_VM_DEAD's successor: no more runs */
+	struct list_head link;		/* vm_list, under vm_list_lock */
+	struct vm_arch arch;
+};
+
+int vm_create(unsigned long type, const char *fdname);
+void vm_get(struct vm *vm);
+void vm_put(struct vm *vm);
+bool vm_is_file(struct file *file);
+
+struct vcpu *vm_vcpu(struct vm *vm, unsigned int index);
+struct vcpu *vm_vcpu_by_id(struct vm *vm, unsigned int id);
+
+#define vm_for_each_vcpu(i, vcpu, vm) \
+	for ((i) = 0; ((vcpu) = vm_vcpu((vm), (i))); (i)++)
+
+/* Supplied by the architecture; called under no lock unless said so. */
+size_t arch_vm_size(void);
+int arch_vm_init(struct vm *vm, unsigned long type);
+void arch_vm_pre_destroy(struct vm *vm);	/* vCPUs are still there */
+void arch_vm_destroy(struct vm *vm);		/* they are gone */
+long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *argp);
+int arch_vm_check_extension(struct vm *vm, long ext);
+int arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The neutral exit: what a vendor tells the core of why the guest stopped.
+ * A vendor translates and decides nothing; exits.c has one row for each
+ * reason.
+ */
+#ifndef MINIKVM_X86_EXIT_H
+#define MINIKVM_X86_EXIT_H
+
+#include <linux/types.h>
+
+enum exit_reason {
+	EXIT_NONE,		/* an interrupt, an NMI or nothing: enter again */
+	EXIT_CPUID,
+	EXIT_MSR_READ,
+	EXIT_MSR_WRITE,
+	EXIT_IO,		/* exit.io */
+	EXIT_HLT,
+	EXIT_PAUSE,
+	EXIT_HYPERCALL,
+	EXIT_NPF,		/* second-level fault: exit.npf */
+	EXIT_NPF_MISCONFIG,	/* an SPTE that marks MMIO: exit.npf.gpa */
+	EXIT_CR_ACCESS,		/* exit.cr */
+	EXIT_DR_ACCESS,		/* exit.dr */
+	EXIT_EXCEPTION,		/* exit.exception */
+	EXIT_IRQ_WINDOW,
+	EXIT_NMI_WINDOW,
+	EXIT_SHUTDOWN,		/* triple fault */
+	EXIT_INIT,
+	EXIT_INVD,
+	EXIT_WBINVD,
+	EXIT_INVLPG,
+	EXIT_RDPMC,
+	EXIT_RDTSC,
+	EXIT_RDTSCP,
+	EXIT_MONITOR,
+	EXIT_MWAIT,
+	EXIT_XSETBV,
+	EXIT_UD_OPCODE,		/* an instruction this guest does not have: #UD */
+	EXIT_TASK_SWITCH,	/* exit.task */
+	EXIT_APIC_ACCESS,	/* exit.apic: virtualized APIC page */
+	EXIT_APIC_WRITE,	/* trap-like: exit.apic.offset was written */
+	EXIT_EOI,		/* virtualized EOI of exit.eoi_vector */
+	EXIT_TPR_BELOW,
+	EXIT_TIMER,		/* preemption timer */
+	EXIT_PML_FULL,
+	EXIT_BUS_LOCK,
+	EXIT_NOTIFY,
+	EXIT_SMI,
+	EXIT_MCE,		/* the host's own: already delivered */
+	EXIT_FAIL_ENTRY,	/* hardware refused to enter: exit.hw_reason */
+	EXIT_UNKNOWN,		/* exit.hw_reason, exit.raw */
+	EXIT_REASONS
+};
+
+/* Access bits of a second-level fault, both vendors' formats folded. */
+#define NPF_PRESENT	(1u << 0)	/* the entry was there; permission lacked */
+#define NPF_WRITE	(1u << 1)
+#define NPF_EXEC	(1u << 2)
+#define NPF_TABLE_WALK	(1u << 3)	/* on the guest's own page tables */
+#define NPF_RESERVED	(1u << 4)	/* reserved bits: see EXIT_NPF_MISCONFIG */
+
+struct exit {
+	u16 reason;		/* enum exit_reason */
+	u8 len;			/* of the instruction; 0: not known, decode it */
+	u8 nbytes;		/* bytes[] that hardware supplied */
+	u32 hw_reason;		/* the vendor's own number, for reports */
+	union {
+		struct {
+			u16 port;
+			u8 size;
+			bool in, string, rep;
+		} io;
+		struct {
+			u64 gpa;
+			u32 access;		/* NPF_* */
+		} npf;
+		struct {
+			u8 cr;
+			bool write, lmsw, clts;
+			u8 gpr;
+			u16 msw;
+			bool decoded;		/* gpr and write are valid */
+		} cr;
+		struct {
+			u8 dr;
+			bool write;
+			u8 gpr;
+			bool decoded;
+		} dr;
+		struct {
+			u8 vector;
+			bool has_error_code;
+			u32 error_code;
+			u64 payload;		/* #PF: address; #DB: DR6 bits */
+		} exception;
+		struct {
+			u16 selector;
+			u8 source;		/* 0 CALL, 1 IRET, 2 JMP, 3 gate */
+			bool has_error_code;
+			u32 error_code;
+		} task;
+		struct {
+			u32 offset;
+			bool write;
+		} apic;
+		u8 eoi_vector;
+		u64 raw[2];
+	};
+	/* An event whose delivery this exit broke off. */
+	struct {
+		u8 type;		/* enum vectoring */
+		u8 vector;
+		u8 len;
+		bool has_error_code;
+		u32 error_code;
+	} vectoring;
+	u8 bytes[15];		/* the instruction, where decode assists exist */
+};
+
+enum vectoring {
+	VECTORING_NONE,
+	VECTORING_IRQ,
+	VECTORING_NMI,
+	VECTORING_EXCEPTION,
+	VECTORING_SOFT_IRQ,
+	VECTORING_SOFT_EXCEPTION,
+};
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The local APIC: registers, priorities, timer, IPIs (SDM vol. 3, ch. 11).
+ */
+#ifndef MINIKVM_X86_LAPIC_H
+#define MINIKVM_X86_LAPIC_H
+
+#include <linux/kvm.h>
+#include <asm/apicdef.h>
+#include <minikvm/types.h>
+
+/* One interrupt message, whoever sends it: an IPI, an MSI, an IOAPIC pin. */
+struct apic_msg {
+	u32 dest;
+	u8 vector;
+	u8 delivery;		/* APIC_DM_* >> 8 */
+	u8 shorthand;		/* 0 none, 1 self, 2 all, 3 all but self */
+	bool logical, level, assert, lowest_ok, x2apic_dest;
+};
+
+int lapic_create(struct vcpu *vcpu);
+void lapic_destroy(struct vcpu *vcpu);
+void lapic_reset(struct vcpu *vcpu, bool init);
+
+/* Interrupt acceptance and delivery. */
+int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *msg);
+int lapic_pending_vector(struct vcpu *vcpu);	/* -1: none above PPR */
+void lapic_accept(struct vcpu *vcpu, int vector);	/* IRR -> ISR */
+bool lapic_accepts_pic(struct vcpu *vcpu);	/* LINT0 is open to ExtINT */
+void lapic_eoi(struct vcpu *vcpu);
+bool lapic_has_init_sipi(struct vcpu *vcpu);
+void lapic_take_init_sipi(struct vcpu *vcpu);	/* acts on pending INIT and SIPI */
+void lapic_local(struct vcpu *vcpu, unsigned int lvt);	/* LINT0, LINT1, ... */
+void lapic_nmi_watchdog(struct vm *vm);		/* PIT channel 0 through LINT0 */
+
+/* The timer: what hardware's callback left to do, and the way to sleep on it. */
+void lapic_timer_take(struct vcpu *vcpu);
+void lapic_timer_migrate(struct vcpu *vcpu);
+
+/* Registers. */
+u64 lapic_get_tpr(struct vcpu *vcpu);		/* CR8: TPR >> 4 */
+void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);
+u64 lapic_get_base(struct vcpu *vcpu);
+int lapic_set_base(struct vcpu *vcpu, u64 base, bool user);
+int lapic_x2apic_read(struct vcpu *vcpu, u32 msr, u64 *value);
+int lapic_x2apic_write(struct vcpu *vcpu, u32 msr, u64 value);
+u64 lapic_get_tsc_deadline(struct vcpu *vcpu);
+void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline);
+int lapic_mmio_read(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *data);
+int lapic_mmio_write(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data);
+int lapic_get_state(struct vcpu *vcpu, struct kvm_lapic_state *s);
+int lapic_set_state(struct vcpu *vcpu, const struct kvm_lapic_state *s);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The MMU as the rest of the module sees it: second-level faults, zapping,
+ * write protection, and walks of the guest's own page tables.
+ */
+#ifndef MINIKVM_X86_MMU_H
+#define MINIKVM_X86_MMU_H
+
+#include <minikvm/types.h>
+
+/* The format of the second-level tables, said once by the vendor at load. */
+struct spte_format {
+	bool ept;		/* EPT bits, else the CPU's own page-table bits (NPT) */
+	bool ad_bits;		/* hardware sets accessed and dirty */
+	bool page_1g, page_2m;
+	bool exec_only;
+	u8 levels;		/* of the walk: 4, or 5 */
+	u8 phys_bits;
+};
+
+enum mmu_fault_result {
+	MMU_FAULT_DONE,		/* mapped, or somebody else did: enter again */
+	MMU_FAULT_EMULATE,	/* no slot, or a write to a read-only one: MMIO */
+	/* below 0: -EFAULT (user space gave no page), -ENOMEM, -EINTR,
+	 * -EHWPOISON: the VMM is to be told */
+};
+
+int mmu_init(const struct spte_format *format);	/* at module load */
+void mmu_exit(void);
+int mmu_vm_init(struct vm *vm);
+void mmu_vm_destroy(struct vm *vm);
+int mmu_vcpu_init(struct vcpu *vcpu);
+void mmu_vcpu_destroy(struct vcpu *vcpu);
+
+/* vm->srcu held, may sleep. @access: NPF_*. */
+int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
+/* Before an entry, vcpu loaded, interrupts off: flush what the protocol says. */
+void mmu_tlb_sync(struct vcpu *vcpu);
+/* Everybody's translations are gone when this returns. */
+void mmu_tlb_flush_vm(struct vm *vm);
+
+/* vm->slots_lock held: a slot is going, coming, or changing flags. */
+void mmu_slot_removed(struct vm *vm, struct memslot *slot);
+void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to);
+
+/*
+ * A walk of the guest's own tables, as its CPU would do it. @access has the
+ * bits of a #PF error code (X86_PF_WRITE, _USER, _INSTR). On failure the #PF
+ * is described by @fault and the result is -EFAULT. vm->srcu held; may sleep.
+ */
+struct guest_fault {
+	u8 vector;		/* #PF, or #GP for a non-canonical address */
+	u32 error_code;
+	u64 address;
+};
+
+int guest_translate(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa,
+		    struct guest_fault *fault);
+/* Linear reads and writes; on a fault @fault is filled, -EFAULT returned. */
+int guest_read_virt(struct vcpu *vcpu, gva_t gva, void *data, unsigned int len,
+		    u32 access, struct guest_fault *fault);
+int guest_write_virt(struct vcpu *vcpu, gva_t gva, const void *data,
+		     unsigned int len, u32 access, struct guest_fault *fault);
+
+#endif

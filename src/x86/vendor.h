@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The vendor boundary: every verb that VMX and SVM translate for the core.
+ *
+ * The list is the whole contract. Each verb is a static call named
+ * vendor_<verb>(); a vendor supplies all of them (svm/svm.c, vmx/vmx.c), and
+ * nothing outside svm/ and vmx/ knows a VMCB or a VMCS.
+ *
+ * Unless its comment says otherwise, a verb on a vcpu runs with that vcpu
+ * loaded (vcpu_load) on this CPU, may not sleep, and cannot fail.
+ */
+#ifndef MINIKVM_X86_VENDOR_H
+#define MINIKVM_X86_VENDOR_H
+
+#include <linux/kvm.h>
+#include <linux/static_call.h>
+#include <minikvm/vcpu.h>
+
+enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEGS };
+
+/* Blocking by STI or MOV SS: no interrupt before the next instruction's end. */
+#define SHADOW_STI	1u
+#define SHADOW_MOV_SS	2u
+
+/*		verb		result		arguments */
+#define VENDOR_VERBS(V) \
+	/* This CPU enters or leaves virtualization; interrupts off. */ \
+	V(cpu_enable,		int,	(void)) \
+	V(cpu_disable,		void,	(void)) \
+	/* May sleep; nothing is loaded. */ \
+	V(vm_init,		int,	(struct vm *vm)) \
+	V(vm_destroy,		void,	(struct vm *vm)) \
+	V(vcpu_init,		int,	(struct vcpu *vcpu)) \
+	V(vcpu_destroy,		void,	(struct vcpu *vcpu)) \
+	/* Architectural reset or INIT of all that the vendor holds. */ \
+	V(vcpu_reset,		void,	(struct vcpu *vcpu, bool init)) \
+	/* Preemption off: bind to, and leave, this CPU. */ \
+	V(load,			void,	(struct vcpu *vcpu, int cpu)) \
+	V(put,			void,	(struct vcpu *vcpu)) \
+	/* Interrupts off; runs the guest, fills vcpu->arch.exit but for what
+	 * exit_info adds, and keeps gpr[], rip, rflags and cr2 in step. */ \
+	V(enter,		void,	(struct vcpu *vcpu)) \
+	/* Interrupts on again: decode the exit just taken. */ \
+	V(exit_info,		void,	(struct vcpu *vcpu)) \
+	V(get_segment,		void,	(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)) \
+	V(set_segment,		void,	(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s)) \
+	V(segment_base,		u64,	(struct vcpu *vcpu, enum seg seg)) \
+	V(cs_mode,		void,	(struct vcpu *vcpu, bool *db, bool *l)) \
+	V(cpl,			int,	(struct vcpu *vcpu)) \
+	V(get_gdt,		void,	(struct vcpu *vcpu, struct kvm_dtable *dt)) \
+	V(set_gdt,		void,	(struct vcpu *vcpu, const struct kvm_dtable *dt)) \
+	V(get_idt,		void,	(struct vcpu *vcpu, struct kvm_dtable *dt)) \
+	V(set_idt,		void,	(struct vcpu *vcpu, const struct kvm_dtable *dt)) \
+	/* Values were checked by the core and are in vcpu->arch already. */ \
+	V(cr0_changed,		void,	(struct vcpu *vcpu)) \
+	V(cr4_changed,		void,	(struct vcpu *vcpu)) \
+	V(efer_changed,		void,	(struct vcpu *vcpu)) \
+	V(get_cr3,		u64,	(struct vcpu *vcpu)) \
+	V(set_cr3,		void,	(struct vcpu *vcpu, u64 cr3)) \
+	/* CR4 bits this vendor cannot give a guest (VMXE) are refused here. */ \
+	V(cr4_valid,		bool,	(struct vcpu *vcpu, u64 cr4)) \
+	/* Debug registers: DR0-3, DR6 and DR7 of vcpu->arch changed. */ \
+	V(debug_regs_changed,	void,	(struct vcpu *vcpu)) \
+	/* #BP, #DB, #UD intercepts follow vcpu->arch.guest_debug and quirks. */ \
+	V(intercepts_changed,	void,	(struct vcpu *vcpu)) \
+	/* MSRs whose value the vendor holds; -ENOENT: not one of mine. */ \
+	V(get_msr,		int,	(struct vcpu *vcpu, u32 msr, u64 *value)) \
+	V(set_msr,		int,	(struct vcpu *vcpu, u32 msr, u64 value)) \
+	/* Is this MSR emulated on this vendor's hosts? Any context. */ \
+	V(has_emulated_msr,	bool,	(u32 msr)) \
+	V(pass_msr,		void,	(struct vcpu *vcpu, u32 msr, bool read, bool write)) \
+	/* Tell hardware to deliver vcpu->arch.events.* on the next entry. */ \
+	V(inject_exception,	void,	(struct vcpu *vcpu)) \
+	V(inject_irq,		void,	(struct vcpu *vcpu)) \
+	V(inject_nmi,		void,	(struct vcpu *vcpu)) \
+	/* Take back what inject_* armed and no entry delivered. */ \
+	V(cancel_injection,	void,	(struct vcpu *vcpu)) \
+	V(get_shadow,		u32,	(struct vcpu *vcpu)) \
+	V(set_shadow,		void,	(struct vcpu *vcpu, u32 shadow)) \
+	V(get_nmi_mask,		bool,	(struct vcpu *vcpu)) \
+	V(set_nmi_mask,		void,	(struct vcpu *vcpu, bool masked)) \
+	V(irq_window,		void,	(struct vcpu *vcpu, bool want)) \
+	V(nmi_window,		void,	(struct vcpu *vcpu, bool want)) \
+	/* The guest's CR8 as hardware has it, and back. */ \
+	V(sync_tpr,		void,	(struct vcpu *vcpu)) \
+	V(tsc_changed,		void,	(struct vcpu *vcpu)) \
+	V(cpuid_changed,	void,	(struct vcpu *vcpu)) \
+	/* The second-level root; called when the vm has a new one. */ \
+	V(load_root,		void,	(struct vcpu *vcpu, hpa_t root)) \
+	/* All of this vcpu's guest translations, before its next entry. */ \
+	V(tlb_flush,		void,	(struct vcpu *vcpu)) \
+	/* Write VMCALL or VMMCALL over the three bytes at @insn. */ \
+	V(hypercall_insn,	void,	(u8 *insn)) \
+	V(dump,			void,	(struct vcpu *vcpu))
+
+#define V(verb, result, args) result (*verb) args;
+struct vendor_ops {
+	const char *name;			/* "SVM" or "VMX" */
+	size_t vm_size, vcpu_size;		/* struct vm, struct vcpu come first */
+	VENDOR_VERBS(V)
+};
+#undef V
+
+/* What this host's hardware can do; filled at load, constant after. */
+struct vendor_caps {
+	bool nrips;			/* exits tell the instruction's length */
+	bool decode_assists;
+	bool tsc_scaling;
+	bool vnmi;
+	bool dirty_logging;		/* accessed and dirty bits in SPTEs */
+	bool pml;
+	bool page_1g;
+	bool bus_lock_exit, notify_exit;
+	u64 max_tsc_ratio, default_tsc_ratio;
+	u8 tsc_ratio_frac_bits;
+	u8 max_phyaddr;
+};
+
+extern struct vendor_caps vendor_caps;
+
+#define V(verb, result, args) DECLARE_STATIC_CALL(vendor_##verb, *((struct vendor_ops *)0)->verb);
+VENDOR_VERBS(V)
+#undef V
+
+/*
+ * Probe: 0 and @ops filled, or -ENODEV with nothing printed when this CPU is
+ * of the other vendor, or another errno after exactly one line that says what
+ * is missing and what to do.
+ */
+int svm_probe(const struct vendor_ops **ops);
+int vmx_probe(const struct vendor_ops **ops);
+
+#endif

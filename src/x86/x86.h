@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the x86 core's files offer each other: one section a file, in the
+ * order in which a KVM_RUN meets them.
+ */
+#ifndef MINIKVM_X86_H
+#define MINIKVM_X86_H
+
+#include <minikvm/vcpu.h>
+#include "x86/mmu/mmu.h"
+#include "x86/vendor.h"
+
+/* run.c */
+void vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
+
+/* events.c: what is on its way into the guest */
+void queue_exception(struct vcpu *vcpu, u8 vector);
+void queue_exception_ec(struct vcpu *vcpu, u8 vector, u32 error_code);
+void queue_exception_payload(struct vcpu *vcpu, u8 vector, u64 payload);
+void queue_page_fault(struct vcpu *vcpu, const struct guest_fault *fault);
+void queue_gp(struct vcpu *vcpu);		/* #GP(0) */
+void queue_nmi(struct vcpu *vcpu);		/* from any vCPU's context */
+void events_requeue(struct vcpu *vcpu);		/* what the exit broke off */
+int events_inject(struct vcpu *vcpu);
+int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
+int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
+
+/* exits.c */
+int exit_dispatch(struct vcpu *vcpu);		/* 1: enter again; 0: to user space */
+int exit_internal_error(struct vcpu *vcpu, u32 suberror);
+
+/* emulate_glue.c: the emulator's way to guest state and memory */
+int emulate_instruction(struct vcpu *vcpu, bool mmio_gpa_known, gpa_t gpa);
+int emulate_length(struct vcpu *vcpu);		/* bytes, or -EFAULT with a fault queued */
+
+/* cpuid.c */
+int cpuid_get_supported(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e);
+int cpuid_get_emulated(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e);
+int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid2 *head,
+	      const struct kvm_cpuid_entry2 __user *e);
+int cpuid_set_legacy(struct vcpu *vcpu, const struct kvm_cpuid *head,
+		     const struct kvm_cpuid_entry __user *e);
+int cpuid_get(struct vcpu *vcpu, struct kvm_cpuid2 *head,
+	      struct kvm_cpuid_entry2 __user *e);
+void cpuid_free(struct vcpu *vcpu);
+int cpuid_init(void);				/* module load: host allow-list */
+void cpuid_runtime(struct vcpu *vcpu);		/* OSXSAVE, APIC, XCR0 sizes, ... */
+void cpuid_query(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+bool guest_has(struct vcpu *vcpu, unsigned int x86_feature);
+bool cpuid_offered(unsigned int x86_feature);	/* in the supported list? */
+
+/* msr.c: @host says that user space asks, who may more than the guest */
+int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);
+int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host);
+int msr_get_feature(u32 index, u64 *value);
+int msr_index_list(struct kvm_msr_list __user *list);
+int msr_feature_index_list(struct kvm_msr_list __user *list);
+int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
+int msr_feature_io(struct kvm_msrs __user *msrs);
+int msr_filter_set(struct vm *vm, const void __user *argp);
+void msr_filter_free(struct vm *vm);
+bool msr_filtered(struct vm *vm, u32 index, bool write);
+void msr_reset(struct vcpu *vcpu, bool init);
+void msr_init(void);				/* module load: probe the list */
+
+/* state.c: control registers and the state ioctls */
+int set_cr0(struct vcpu *vcpu, u64 cr0);	/* 0, or 1: #GP */
+int set_cr3(struct vcpu *vcpu, u64 cr3);
+int set_cr4(struct vcpu *vcpu, u64 cr4);
+int set_cr8(struct vcpu *vcpu, u64 cr8);
+u64 get_cr8(struct vcpu *vcpu);
+int set_efer(struct vcpu *vcpu, u64 efer, bool host);
+int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
+int set_dr(struct vcpu *vcpu, int dr, u64 value);
+int get_dr(struct vcpu *vcpu, int dr, u64 *value);
+void vcpu_reset(struct vcpu *vcpu, bool init);
+long state_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *argp);
+bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
+bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
+
+/* fpu.c */
+int fpu_create(struct vcpu *vcpu);
+void fpu_destroy(struct vcpu *vcpu);
+void fpu_enter(struct vcpu *vcpu);		/* user's out, guest's in */
+void fpu_leave(struct vcpu *vcpu);
+void fpu_reset(struct vcpu *vcpu, bool init);	/* changes the saved image */
+int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
+int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
+int fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size);
+int fpu_set_xsave(struct vcpu *vcpu, const void *region);
+int fpu_set_permitted(struct vcpu *vcpu);	/* after CPUID: dynamic features */
+size_t fpu_xsave_size(struct vm *vm);
+
+/* clock.c: TSC and kvmclock */
+int clock_init(void);
+void clock_exit(void);
+void clock_vm_init(struct vm *vm);
+void clock_vcpu_load(struct vcpu *vcpu, int cpu);
+void clock_update(struct vcpu *vcpu);		/* VCPU_REQ_CLOCK */
+void clock_write_wall(struct vcpu *vcpu, gpa_t gpa);
+int clock_set_system_time(struct vcpu *vcpu, u64 msr);
+int clock_set_steal_time(struct vcpu *vcpu, u64 msr);
+void clock_steal_update(struct vcpu *vcpu);	/* VCPU_REQ_STEAL */
+u64 clock_kvmclock_ns(struct vm *vm);
+int clock_vm_get(struct vm *vm, struct kvm_clock_data *data);
+int clock_vm_set(struct vm *vm, const struct kvm_clock_data *data);
+u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc);
+void tsc_write(struct vcpu *vcpu, u64 guest_tsc, bool host);
+void tsc_set_offset(struct vcpu *vcpu, u64 offset);
+void tsc_adjust(struct vcpu *vcpu, s64 delta);
+int tsc_set_khz(struct vcpu *vcpu, u32 khz);
+extern u32 host_tsc_khz;
+
+/* hypercall.c */
+int hypercall(struct vcpu *vcpu);		/* as exit_dispatch */
+
+#endif
