@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device under test and the host it is on: what does not need a VM.
+ */
+#include <cpuid.h>
+#include <fcntl.h>
+
+#include "lib/vm.h"
+
+const char *device_path(void)
+{
+	return getenv("MINIKVM_DEVICE") ?: "/dev/minikvm";
+}
+
+int device_open(void)
+{
+	int fd = open(device_path(), O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		die("open %s: %m", device_path());
+	return fd;
+}
+
+int check_extension(int cap)
+{
+	int fd = device_open();
+	int ret = ioctl(fd, KVM_CHECK_EXTENSION, cap);
+
+	close(fd);
+	return ret;
+}
+
+bool host_is_intel(void)
+{
+	u32 eax, ebx, ecx, edx;
+
+	__cpuid(0, eax, ebx, ecx, edx);
+	return ebx == signature_INTEL_ebx;
+}
+
+int host_cpus(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+long meminfo_kb(const char *field)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	size_t len = strlen(field);
+	char line[256];
+	long kb = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, field, len) && line[len] == ':')
+			kb = atol(line + len + 1);
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+struct kvm_cpuid2 *supported_cpuid(void)
+{
+	const int max = 256;
+	struct kvm_cpuid2 *cpuid;
+	int fd = device_open();
+
+	cpuid = calloc(1, sizeof(*cpuid) + max * sizeof(cpuid->entries[0]));
+	cpuid->nent = max;
+	do_ioctl(fd, KVM_GET_SUPPORTED_CPUID, cpuid);
+	close(fd);
+	return cpuid;
+}
+
+struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, u32 function, u32 index)
+{
+	struct kvm_cpuid_entry2 *e;
+	u32 i;
+
+	for (i = 0; i < cpuid->nent; i++) {
+		e = &cpuid->entries[i];
+		if (e->function == function &&
+		    (e->index == index || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
+			return e;
+	}
+	return NULL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What every test program includes: the kselftest harness, and lib/vm.h. Only
+ * for files with a TEST_HARNESS_MAIN, for the harness defines its state here.
+ */
+#ifndef SELFTESTS_LIB_TEST_H
+#define SELFTESTS_LIB_TEST_H
+
+#include "kselftest_harness.h"
+#include "lib/vm.h"
+
+/*
+ * The harness's 30 s are too few for the slowest of the emulated hosts. Every
+ * test is done in seconds on the others, and has a watchdog outside as well.
+ */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 120
+
+#endif /* SELFTESTS_LIB_TEST_H */
