@@ -9,6 +9,10 @@
 #include <linux/kvm.h>
 #include <minikvm/types.h>
 
+/* What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 can be enabled with. */
+#define DIRTY_LOG_MANUAL_FLAGS \
+	(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
+
 int dirty_log_alloc(struct vm *vm, struct memslot *slot);
 void dirty_log_free(struct memslot *slot);
 void dirty_log_mark(struct vm *vm, struct memslot *slot, gfn_t gfn);

@@ -49,11 +49,9 @@ struct vcpu {
 	struct mutex lock;		/* held by each vCPU ioctl */
 	struct preempt_notifier preempt;
 	struct rcuwait wait;
-	struct pid __rcu *pid;		/* the thread that runs it */
 	sigset_t sigset;
 	bool sigset_active;
 	bool preempted;			/* scheduled out while runnable */
-	struct file *stats_owner;
 	struct vcpu_arch arch;
 };
 
@@ -75,6 +73,8 @@ static inline bool vcpu_consume(struct vcpu *vcpu, unsigned int req)
 	       test_and_clear_bit(req, &vcpu->requests);
 }
 
+int vcpu_init(void);
+void vcpu_exit(void);
 int vcpu_create(struct vm *vm, unsigned long id);
 void vcpu_destroy(struct vcpu *vcpu);
 void vcpu_load(struct vcpu *vcpu);
@@ -94,8 +94,8 @@ void arch_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
 void arch_vcpu_put(struct vcpu *vcpu);			/* preemption off */
 int arch_vcpu_run(struct vcpu *vcpu);
 bool arch_vcpu_runnable(struct vcpu *vcpu);
-long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *argp);
+long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
 struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff);
-size_t arch_vcpu_mmap_size(void);
+extern const unsigned int arch_vcpu_mmap_pages;
 
 #endif

@@ -60,15 +60,15 @@ struct vm {
 	struct eventfds *eventfds;	/* irqfds and ioeventfds: eventfd.c */
 
 	u64 manual_dirty_log;		/* KVM_DIRTY_LOG_* of ENABLE_CAP */
-	bool dead;			/* KVM_REQ_VM_DEAD's successor: no more runs */
-	struct list_head link;		/* vm_list, under vm_list_lock */
+	bool dead;			/* broken beyond repair: every ioctl says -EIO */
 	struct vm_arch arch;
 };
 
-int vm_create(unsigned long type, const char *fdname);
+int vm_create(unsigned long type);
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
 bool vm_is_file(struct file *file);
+long vm_check_extension(struct vm *vm, long cap);
 
 struct vcpu *vm_vcpu(struct vm *vm, unsigned int index);
 struct vcpu *vm_vcpu_by_id(struct vm *vm, unsigned int id);
@@ -81,8 +81,9 @@ size_t arch_vm_size(void);
 int arch_vm_init(struct vm *vm, unsigned long type);
 void arch_vm_pre_destroy(struct vm *vm);	/* vCPUs are still there */
 void arch_vm_destroy(struct vm *vm);		/* they are gone */
-long arch_vm_ioctl(struct vm *vm, unsigned int cmd, void __user *argp);
-int arch_vm_check_extension(struct vm *vm, long ext);
-int arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap);
+bool arch_vm_has_irqchip(struct vm *vm);
+long arch_vm_ioctl(struct vm *vm, unsigned int cmd, unsigned long raw);
+long arch_vm_check_extension(struct vm *vm, long ext);	/* @vm may be NULL */
+long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap);
 
 #endif

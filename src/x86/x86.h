@@ -74,7 +74,7 @@ int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
 int set_dr(struct vcpu *vcpu, int dr, u64 value);
 int get_dr(struct vcpu *vcpu, int dr, u64 *value);
 void vcpu_reset(struct vcpu *vcpu, bool init);
-long state_ioctl(struct vcpu *vcpu, unsigned int cmd, void __user *argp);
+long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
 bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
 bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
 

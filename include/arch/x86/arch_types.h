@@ -43,9 +43,8 @@ struct vcpu_events {
 		u64 payload;		/* CR2 or DR6 bits, not yet in place */
 	} exception;
 	struct {
-		bool injected, soft;	/* soft: INT n, with a length */
+		bool injected;
 		u8 vector;
-		u8 len;
 	} irq;
 	struct {
 		u8 pending;		/* 0, 1 or 2: one more while masked */

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The vCPU's fd: creation, the run page, and the parts of running that no
+ * architecture changes: load and put, kick, sleep.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/uaccess.h>
+#include <minikvm/ioctl.h>
+#include <minikvm/vcpu.h>
+
+static struct kmem_cache *vcpu_cachep;
+/* For vcpus_kick_and_wait(); used with preemption off. */
+static DEFINE_PER_CPU(cpumask_var_t, kick_mask);
+static struct preempt_ops preempt_ops;
+
+/**
+ * vcpu_load() - bind a vCPU to this thread and this CPU
+ * @vcpu: the vCPU; its mutex is held
+ *
+ * From here to vcpu_put() the scheduler moves its hardware state along.
+ */
+void vcpu_load(struct vcpu *vcpu)
+{
+	int cpu = get_cpu();
+
+	preempt_notifier_register(&vcpu->preempt);
+	arch_vcpu_load(vcpu, cpu);
+	put_cpu();
+}
+
+/**
+ * vcpu_put() - the reverse of vcpu_load()
+ * @vcpu: the vCPU
+ */
+void vcpu_put(struct vcpu *vcpu)
+{
+	preempt_disable();
+	arch_vcpu_put(vcpu);
+	preempt_notifier_unregister(&vcpu->preempt);
+	preempt_enable();
+}
+
+static void sched_in(struct preempt_notifier *notifier, int cpu)
+{
+	struct vcpu *vcpu = container_of(notifier, struct vcpu, preempt);
+
+	WRITE_ONCE(vcpu->preempted, false);
+	arch_vcpu_load(vcpu, cpu);
+}
+
+static void sched_out(struct preempt_notifier *notifier, struct task_struct *next)
+{
+	struct vcpu *vcpu = container_of(notifier, struct vcpu, preempt);
+
+	if (task_is_running(current))
+		WRITE_ONCE(vcpu->preempted, true);
+	arch_vcpu_put(vcpu);
+}
+
+/**
+ * vcpu_wake() - end a vCPU's sleep, if it sleeps
+ * @vcpu: the vCPU
+ *
+ * Context: any. Return: whether it slept.
+ */
+bool vcpu_wake(struct vcpu *vcpu)
+{
+	return rcuwait_wake_up(&vcpu->wait);
+}
+
+/**
+ * vcpu_kick() - have a vCPU look at its requests soon
+ * @vcpu: the vCPU; what it shall see was written before
+ *
+ * Context: any but NMI. Does not wait.
+ */
+void vcpu_kick(struct vcpu *vcpu)
+{
+	int cpu, here;
+
+	if (vcpu_wake(vcpu))
+		return;
+	here = get_cpu();
+	/* Pairs with the barrier after VCPU_IN_GUEST is set: see vcpu.h. */
+	smp_mb();
+	cpu = READ_ONCE(vcpu->cpu);
+	if (cpu >= 0 && cpu != here &&
+	    atomic_cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING) == VCPU_IN_GUEST)
+		smp_send_reschedule(cpu);
+	put_cpu();
+}
+
+static void arrived(void *unused)
+{
+}
+
+/**
+ * vcpus_kick_and_wait() - no vCPU is in the guest since before this call
+ * @vm: the VM
+ *
+ * On return each vCPU has been outside the guest at least once, or will make
+ * its last checks after what the caller wrote before the call.
+ *
+ * Context: interrupts on; may be under a spinning lock.
+ */
+void vcpus_kick_and_wait(struct vm *vm)
+{
+	struct cpumask *mask;
+	struct vcpu *vcpu;
+	unsigned long i;
+	int here = get_cpu(), cpu;
+
+	mask = this_cpu_cpumask_var_ptr(kick_mask);
+	cpumask_clear(mask);
+	/* Pairs with the barrier after VCPU_IN_GUEST is set: see vcpu.h. */
+	smp_mb();
+	vm_for_each_vcpu(i, vcpu, vm) {
+		if (atomic_read(&vcpu->mode) == VCPU_OUTSIDE)
+			continue;
+		atomic_cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING);
+		cpu = READ_ONCE(vcpu->cpu);
+		if (cpu >= 0 && cpu != here)
+			cpumask_set_cpu(cpu, mask);
+	}
+	/* An IPI that was answered is a guest that was left. */
+	smp_call_function_many(mask, arrived, NULL, true);
+	put_cpu();
+}
+
+/**
+ * vcpu_block() - sleep until the vCPU can run or its thread is wanted
+ * @vcpu: the vCPU, loaded
+ *
+ * Context: sleeps; vm->srcu must not be held.
+ */
+void vcpu_block(struct vcpu *vcpu)
+{
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (arch_vcpu_runnable(vcpu) || signal_pending(current))
+			break;
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+}
+
+static vm_fault_t run_page_fault(struct vm_fault *vmf)
+{
+	struct vcpu *vcpu = vmf->vma->vm_file->private_data;
+	struct page *page;
+
+	if (vmf->pgoff == 0)
+		page = virt_to_page(vcpu->run);
+	else
+		page = arch_vcpu_mmap_page(vcpu, vmf->pgoff);
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	get_page(page);
+	vmf->page = page;
+	return 0;
+}
+
+static const struct vm_operations_struct run_page_ops = { .fault = run_page_fault };
+
+static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &run_page_ops;
+	return 0;
+}
+
+static int vcpu_release(struct inode *inode, struct file *file)
+{
+	struct vcpu *vcpu = file->private_data;
+
+	vm_put(vcpu->vm);
+	return 0;
+}
+
+static long set_signal_mask(void *obj, void *arg, unsigned long raw)
+{
+	struct kvm_signal_mask __user *user = (void __user *)raw;
+	struct vcpu *vcpu = obj;
+	struct kvm_signal_mask head;
+	sigset_t set;
+
+	vcpu->sigset_active = false;
+	if (!user)
+		return 0;
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	if (head.len != sizeof(set))
+		return -EINVAL;
+	if (copy_from_user(&set, user->sigset, sizeof(set)))
+		return -EFAULT;
+	sigdelsetmask(&set, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	vcpu->sigset = set;
+	vcpu->sigset_active = true;
+	return 0;
+}
+
+/*
+ * KVM_SET_SIGNAL_MASK's mask holds from entry to exit of KVM_RUN. The old one
+ * waits in ->real_blocked, as for sigtimedwait(), whose own use of it cannot
+ * overlap with ours.
+ */
+static void sigset_enter(struct vcpu *vcpu)
+{
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
+}
+
+static void sigset_leave(struct vcpu *vcpu)
+{
+	if (!vcpu->sigset_active)
+		return;
+	sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+	sigemptyset(&current->real_blocked);
+}
+
+static long run(void *obj, void *arg, unsigned long raw)
+{
+	struct vcpu *vcpu = obj;
+	long r;
+
+	if (raw)
+		return -EINVAL;
+	sigset_enter(vcpu);
+	r = arch_vcpu_run(vcpu);
+	sigset_leave(vcpu);
+	return r;
+}
+
+static const struct ioctl_row vcpu_ioctls[] = {
+	{ KVM_RUN,		0,		run },
+	{ KVM_SET_SIGNAL_MASK,	IOCTL_RAW,	set_signal_mask },
+};
+
+static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long raw)
+{
+	struct vcpu *vcpu = file->private_data;
+	long r;
+
+	if (vcpu->vm->mm != current->mm || READ_ONCE(vcpu->vm->dead))
+		return -EIO;
+	if (_IOC_TYPE(cmd) != KVMIO)
+		return -EINVAL;
+	if (mutex_lock_killable(&vcpu->lock))
+		return -EINTR;
+	vcpu_load(vcpu);
+	r = ioctl_call(vcpu_ioctls, ARRAY_SIZE(vcpu_ioctls), vcpu, cmd, raw);
+	if (r == -ENOTTY)
+		r = arch_vcpu_ioctl(vcpu, cmd, raw);
+	vcpu_put(vcpu);
+	mutex_unlock(&vcpu->lock);
+	return r;
+}
+
+static const struct file_operations vcpu_fops = {
+	.owner		= THIS_MODULE,
+	.release	= vcpu_release,
+	.unlocked_ioctl	= vcpu_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.mmap		= vcpu_mmap,
+	.llseek		= noop_llseek,
+};
+
+static struct vcpu *vcpu_alloc(struct vm *vm, unsigned int id)
+{
+	struct vcpu *vcpu = kmem_cache_zalloc(vcpu_cachep, GFP_KERNEL_ACCOUNT);
+	int r = -ENOMEM;
+
+	if (!vcpu)
+		return ERR_PTR(r);
+	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vcpu->run)
+		goto err_vcpu;
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->cpu = -1;
+	mutex_init(&vcpu->lock);
+	rcuwait_init(&vcpu->wait);
+	preempt_notifier_init(&vcpu->preempt, &preempt_ops);
+	r = arch_vcpu_create(vcpu);
+	if (r)
+		goto err_run;
+	return vcpu;
+
+err_run:
+	free_page((unsigned long)vcpu->run);
+err_vcpu:
+	kmem_cache_free(vcpu_cachep, vcpu);
+	return ERR_PTR(r);
+}
+
+/**
+ * vcpu_destroy() - free what vcpu_create() made
+ * @vcpu: a vCPU that nobody can reach any more
+ */
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	arch_vcpu_destroy(vcpu);
+	free_page((unsigned long)vcpu->run);
+	kmem_cache_free(vcpu_cachep, vcpu);
+}
+
+/*
+ * Reserve both places before the fd exists: after anon_inode_getfd() there is
+ * no way back. vm->nvcpus moves last, so nobody iterates over half a vCPU.
+ */
+static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
+{
+	int r;
+
+	vcpu->index = vm->nvcpus;
+	r = xa_insert(&vm->vcpu_ids, vcpu->id, vcpu, GFP_KERNEL_ACCOUNT);
+	if (r)
+		return r == -EBUSY ? -EEXIST : r;
+	r = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
+	if (r)
+		goto err_id;
+	vm_get(vm);
+	r = anon_inode_getfd("kvm-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
+	if (r < 0)
+		goto err_index;
+	smp_store_release(&vm->nvcpus, vm->nvcpus + 1);
+	return r;
+
+err_index:
+	vm_put(vm);
+	xa_erase(&vm->vcpus, vcpu->index);
+err_id:
+	xa_erase(&vm->vcpu_ids, vcpu->id);
+	return r;
+}
+
+/**
+ * vcpu_create() - KVM_CREATE_VCPU
+ * @vm:	the VM
+ * @id:	the user's number for it
+ *
+ * Context: may sleep. Return: a new fd; -EINVAL for an id or a count out of
+ * range, -EEXIST for an id that is taken, or another errno.
+ */
+int vcpu_create(struct vm *vm, unsigned long id)
+{
+	struct vcpu *vcpu;
+	int r;
+
+	mutex_lock(&vm->lock);
+	r = arch_vcpu_precreate(vm, id);
+	if (!r && vm_vcpu_by_id(vm, id))
+		r = -EEXIST;
+	if (r)
+		goto out;
+	vcpu = vcpu_alloc(vm, id);
+	r = PTR_ERR_OR_ZERO(vcpu);
+	if (r)
+		goto out;
+	r = vcpu_publish(vm, vcpu);
+	if (r < 0)
+		vcpu_destroy(vcpu);
+	else
+		arch_vcpu_postcreate(vcpu);
+out:
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+/**
+ * vcpu_init() - what vCPUs share, at module load
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vcpu_init(void)
+{
+	int cpu;
+
+	vcpu_cachep = kmem_cache_create("minikvm_vcpu", arch_vcpu_size(),
+					__alignof__(struct vcpu), SLAB_ACCOUNT, NULL);
+	if (!vcpu_cachep)
+		return -ENOMEM;
+	preempt_ops.sched_in = sched_in;
+	preempt_ops.sched_out = sched_out;
+	for_each_possible_cpu(cpu)
+		if (!zalloc_cpumask_var_node(&per_cpu(kick_mask, cpu), GFP_KERNEL,
+					     cpu_to_node(cpu)))
+			goto err;
+	return 0;
+err:
+	vcpu_exit();
+	return -ENOMEM;
+}
+
+/**
+ * vcpu_exit() - the reverse of vcpu_init()
+ */
+void vcpu_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		free_cpumask_var(per_cpu(kick_mask, cpu));
+	kmem_cache_destroy(vcpu_cachep);
+}
