@@ -51,7 +51,7 @@ static struct miscdevice dev = {
 };
 
 /* Hotplug threads come here with interrupts on; enabling wants them off. */
-static int cpu_up(unsigned int cpu)
+static int enable_cpu(unsigned int cpu)
 {
 	unsigned long flags;
 	int r;
@@ -62,7 +62,7 @@ static int cpu_up(unsigned int cpu)
 	return r;
 }
 
-static int cpu_down(unsigned int cpu)
+static int disable_cpu(unsigned int cpu)
 {
 	unsigned long flags;
 
@@ -116,7 +116,7 @@ static int __init minikvm_init(void)
 	r = vcpu_init();
 	if (r)
 		goto err_arch;
-	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "minikvm:online", cpu_up, cpu_down);
+	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "minikvm:online", enable_cpu, disable_cpu);
 	if (r < 0)
 		goto err_vcpu;
 	hotplug_state = r;

@@ -284,6 +284,7 @@ static struct vcpu *vcpu_alloc(struct vm *vm, unsigned int id)
 		goto err_vcpu;
 	vcpu->vm = vm;
 	vcpu->id = id;
+	vcpu->index = vm->nvcpus;
 	vcpu->cpu = -1;
 	mutex_init(&vcpu->lock);
 	rcuwait_init(&vcpu->wait);
@@ -313,13 +314,13 @@ void vcpu_destroy(struct vcpu *vcpu)
 
 /*
  * Reserve both places before the fd exists: after anon_inode_getfd() there is
- * no way back. vm->nvcpus moves last, so nobody iterates over half a vCPU.
+ * no way back. vm->nvcpus moves last, so nobody iterates over half a vCPU; the
+ * vCPU's own lock is held until then, so that it does not run unseen.
  */
 static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 {
 	int r;
 
-	vcpu->index = vm->nvcpus;
 	r = xa_insert(&vm->vcpu_ids, vcpu->id, vcpu, GFP_KERNEL_ACCOUNT);
 	if (r)
 		return r == -EBUSY ? -EEXIST : r;
@@ -327,13 +328,16 @@ static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 	if (r)
 		goto err_id;
 	vm_get(vm);
+	mutex_lock(&vcpu->lock);
 	r = anon_inode_getfd("kvm-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
 	if (r < 0)
 		goto err_index;
 	smp_store_release(&vm->nvcpus, vm->nvcpus + 1);
+	mutex_unlock(&vcpu->lock);
 	return r;
 
 err_index:
+	mutex_unlock(&vcpu->lock);
 	vm_put(vm);
 	xa_erase(&vm->vcpus, vcpu->index);
 err_id:

@@ -77,7 +77,7 @@ static struct vm *vm_alloc(unsigned long type)
 	r = memslots_init(vm);
 	if (r)
 		goto err_irq_srcu;
-	r = bus_init(vm);
+	r = io_bus_init(vm);
 	if (r)
 		goto err_slots;
 	r = irq_routing_init(vm);
@@ -97,7 +97,7 @@ err_eventfds:
 err_routing:
 	irq_routing_destroy(vm);
 err_bus:
-	bus_destroy(vm);
+	io_bus_destroy(vm);
 err_slots:
 	memslots_destroy(vm);
 err_irq_srcu:
@@ -123,7 +123,7 @@ static void vm_free(struct vm *vm)
 	arch_vm_pre_destroy(vm);
 	vm_for_each_vcpu(i, vcpu, vm)
 		vcpu_destroy(vcpu);
-	bus_destroy(vm);
+	io_bus_destroy(vm);
 	arch_vm_destroy(vm);
 	irq_routing_destroy(vm);
 	memslots_destroy(vm);

@@ -12,34 +12,34 @@
 
 enum bus_kind { BUS_MMIO, BUS_PIO, BUS_KINDS };
 
-struct bus_device;
+struct io_device;
 
 /*
  * A handler returns 0 when it took the access, or -EOPNOTSUPP to let the next
  * device, and at last user space, have it.
  */
-struct bus_device_ops {
-	int (*read)(struct vcpu *vcpu, struct bus_device *dev, gpa_t addr,
+struct io_device_ops {
+	int (*read)(struct vcpu *vcpu, struct io_device *dev, gpa_t addr,
 		    unsigned int len, void *data);
-	int (*write)(struct vcpu *vcpu, struct bus_device *dev, gpa_t addr,
+	int (*write)(struct vcpu *vcpu, struct io_device *dev, gpa_t addr,
 		     unsigned int len, const void *data);
-	void (*destroy)(struct bus_device *dev);
+	void (*destroy)(struct io_device *dev);
 };
 
-struct bus_device {
-	const struct bus_device_ops *ops;
+struct io_device {
+	const struct io_device_ops *ops;
 };
 
-struct bus;
+struct io_bus;
 
-int bus_init(struct vm *vm);
-void bus_destroy(struct vm *vm);
-int bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
-		 unsigned int len, struct bus_device *dev);
-void bus_unregister(struct vm *vm, enum bus_kind kind, struct bus_device *dev);
-int bus_read(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
+int io_bus_init(struct vm *vm);
+void io_bus_destroy(struct vm *vm);
+int io_bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
+		 unsigned int len, struct io_device *dev);
+void io_bus_unregister(struct vm *vm, enum bus_kind kind, struct io_device *dev);
+int io_bus_read(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
 	     unsigned int len, void *data);
-int bus_write(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
+int io_bus_write(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
 	      unsigned int len, const void *data);
 
 #endif

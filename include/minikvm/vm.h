@@ -46,7 +46,7 @@ struct vm {
 	struct mutex slots_lock;	/* memslots and buses: writers */
 	struct srcu_struct srcu;	/* memslots and buses: readers */
 	struct memslots slots;
-	struct bus __rcu *buses[BUS_KINDS];
+	struct io_bus __rcu *buses[BUS_KINDS];
 
 	struct mmu_notifier notifier;
 	struct invalidation invalidation;
