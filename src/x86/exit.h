@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 enum exit_reason {
+	EXIT_NO_ROW,		/* 0: a hole in a vendor's table; no exit has it */
 	EXIT_NONE,		/* an interrupt, an NMI or nothing: enter again */
 	EXIT_CPUID,
 	EXIT_MSR_READ,
@@ -96,7 +97,7 @@ struct exit {
 		} exception;
 		struct {
 			u16 selector;
-			u8 source;		/* 0 CALL, 1 IRET, 2 JMP, 3 gate */
+			u8 source;		/* enum task_switch_source */
 			bool has_error_code;
 			u32 error_code;
 		} task;
@@ -111,11 +112,15 @@ struct exit {
 	struct {
 		u8 type;		/* enum vectoring */
 		u8 vector;
-		u8 len;
 		bool has_error_code;
 		u32 error_code;
 	} vectoring;
 	u8 bytes[15];		/* the instruction, where decode assists exist */
+};
+
+/* Numbered as VMX does: SDM vol. 3, table 28-2. */
+enum task_switch_source {
+	TASK_SWITCH_CALL, TASK_SWITCH_IRET, TASK_SWITCH_JMP, TASK_SWITCH_GATE,
 };
 
 enum vectoring {
@@ -123,8 +128,7 @@ enum vectoring {
 	VECTORING_IRQ,
 	VECTORING_NMI,
 	VECTORING_EXCEPTION,
-	VECTORING_SOFT_IRQ,
-	VECTORING_SOFT_EXCEPTION,
+	VECTORING_SOFT,		/* INT n, INT3, INTO: RIP is at it, it executes again */
 };
 
 #endif

@@ -37,8 +37,7 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	/* Preemption off: bind to, and leave, this CPU. */ \
 	V(load,			void,	(struct vcpu *vcpu, int cpu)) \
 	V(put,			void,	(struct vcpu *vcpu)) \
-	/* Interrupts off; runs the guest, fills vcpu->arch.exit but for what
-	 * exit_info adds, and keeps gpr[], rip, rflags and cr2 in step. */ \
+	/* Interrupts off; runs the guest and keeps gpr[], rip, rflags, cr2 and cr8 in step. */ \
 	V(enter,		void,	(struct vcpu *vcpu)) \
 	/* Interrupts on again: decode the exit just taken. */ \
 	V(exit_info,		void,	(struct vcpu *vcpu)) \
@@ -81,8 +80,8 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(set_nmi_mask,		void,	(struct vcpu *vcpu, bool masked)) \
 	V(irq_window,		void,	(struct vcpu *vcpu, bool want)) \
 	V(nmi_window,		void,	(struct vcpu *vcpu, bool want)) \
-	/* The guest's CR8 as hardware has it, and back. */ \
-	V(sync_tpr,		void,	(struct vcpu *vcpu)) \
+	/* Exit when the guest lowers its TPR. enter keeps arch.cr8 in step. */ \
+	V(tpr_window,		void,	(struct vcpu *vcpu, bool want)) \
 	V(tsc_changed,		void,	(struct vcpu *vcpu)) \
 	V(cpuid_changed,	void,	(struct vcpu *vcpu)) \
 	/* The second-level root; called when the vm has a new one. */ \
@@ -97,6 +96,9 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 struct vendor_ops {
 	const char *name;			/* "SVM" or "VMX" */
 	size_t vm_size, vcpu_size;		/* struct vm, struct vcpu come first */
+	/* At module load and unload; may sleep. */
+	int (*setup)(void);
+	void (*teardown)(void);
 	VENDOR_VERBS(V)
 };
 #undef V

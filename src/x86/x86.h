@@ -10,6 +10,13 @@
 #include "x86/mmu/mmu.h"
 #include "x86/vendor.h"
 
+/* DR7 as the hardware shall have it: user space's breakpoints come first. */
+static inline u64 effective_dr7(struct vcpu *vcpu)
+{
+	return vcpu->arch.guest_debug & KVM_GUESTDBG_USE_HW_BP ?
+		vcpu->arch.guest_debug_dr7 : vcpu->arch.dr7;
+}
+
 /* run.c */
 void vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
 

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Events into an SVM guest (APM 15.20), and the windows in which the guest
+ * will take the next one.
+ */
+#include "x86/svm/svm.h"
+
+void svm_inject_exception(struct vcpu *vcpu)
+{
+	const struct vcpu_events *e = &vcpu->arch.events;
+	struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
+
+	control->event_inj = e->exception.vector | SVM_EVTINJ_TYPE_EXEPT | SVM_EVTINJ_VALID;
+	if (e->exception.has_error_code)
+		control->event_inj |= SVM_EVTINJ_VALID_ERR;
+	control->event_inj_err = e->exception.error_code;
+}
+
+void svm_inject_irq(struct vcpu *vcpu)
+{
+	to_vmcb(vcpu)->control.event_inj = vcpu->arch.events.irq.vector |
+					   SVM_EVTINJ_TYPE_INTR | SVM_EVTINJ_VALID;
+}
+
+void svm_inject_nmi(struct vcpu *vcpu)
+{
+	to_vmcb(vcpu)->control.event_inj = SVM_EVTINJ_TYPE_NMI | SVM_EVTINJ_VALID;
+	svm_set_nmi_mask(vcpu, true);
+}
+
+void svm_cancel_injection(struct vcpu *vcpu)
+{
+	to_vmcb(vcpu)->control.event_inj = 0;
+}
+
+u32 svm_get_shadow(struct vcpu *vcpu)
+{
+	/* SVM does not tell STI's from MOV SS's. */
+	return to_vmcb(vcpu)->control.int_state & SVM_INTERRUPT_SHADOW_MASK ?
+		SHADOW_STI | SHADOW_MOV_SS : 0;
+}
+
+void svm_set_shadow(struct vcpu *vcpu, u32 shadow)
+{
+	u32 *state = &to_vmcb(vcpu)->control.int_state;
+
+	if (shadow)
+		*state |= SVM_INTERRUPT_SHADOW_MASK;
+	else
+		*state &= ~SVM_INTERRUPT_SHADOW_MASK;
+}
+
+bool svm_get_nmi_mask(struct vcpu *vcpu)
+{
+	return to_svm(vcpu)->nmi_masked;
+}
+
+void svm_set_nmi_mask(struct vcpu *vcpu, bool masked)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->nmi_masked = masked;
+	svm->iret_seen = false;
+	intercept_set(svm->vmcb, INTERCEPT_IRET, masked);
+}
+
+/*
+ * A virtual interrupt of the highest priority that exits when it would be
+ * taken: the vector does not matter (APM 15.21.4).
+ */
+void svm_irq_window(struct vcpu *vcpu, bool want)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+
+	if (want == intercept_is_set(vmcb, INTERCEPT_VINTR))
+		return;
+	intercept_set(vmcb, INTERCEPT_VINTR, want);
+	vmcb->control.int_ctl &= ~V_IRQ_INJECTION_BITS_MASK;
+	if (want)
+		vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK;
+	vmcb->control.int_vector = 0;
+	vmcb_dirty(vmcb, CLEAN_INTR);
+}
+
+/* The single step is not the guest's own: its flags are put back after it. */
+static void step_begin(struct svm_vcpu *svm)
+{
+	u64 flags = X86_EFLAGS_TF | X86_EFLAGS_RF;
+
+	if (svm->single_step)
+		return;
+	svm->single_step = true;
+	svm->step_rflags = svm->vcpu.arch.rflags & flags;
+	svm->vcpu.arch.rflags |= flags;
+}
+
+static void step_end(struct svm_vcpu *svm)
+{
+	u64 *rflags = &svm->vcpu.arch.rflags;
+
+	svm->single_step = false;
+	if (!(svm->step_rflags & X86_EFLAGS_TF))
+		*rflags &= ~X86_EFLAGS_TF;
+	if (!(svm->step_rflags & X86_EFLAGS_RF))
+		*rflags &= ~X86_EFLAGS_RF;
+}
+
+/*
+ * While masked, the IRET intercept will tell. What is left is the one
+ * instruction (IRET itself, or what follows STI or MOV SS) that has to pass.
+ */
+void svm_nmi_window(struct vcpu *vcpu, bool want)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (want && (!svm->nmi_masked || svm->iret_seen))
+		step_begin(svm);
+}
+
+void svm_tpr_window(struct vcpu *vcpu, bool want)
+{
+	intercept_set(to_vmcb(vcpu), INTERCEPT_CR8_WRITE, want);
+}
+
+/* IRET is about to execute: see struct svm_vcpu. */
+void svm_iret_exit(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	intercept_set(svm->vmcb, INTERCEPT_IRET, false);
+	svm->iret_seen = true;
+	svm->iret_rip = vcpu->arch.rip;
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+}
+
+/*
+ * A #DB that svm_nmi_window() asked for, and whether it was only that: with
+ * the guest's own TF set, or user space stepping, the trap is theirs as well.
+ */
+bool svm_step_exit(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (!svm->single_step)
+		return false;
+	step_end(svm);
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	return !(svm->step_rflags & X86_EFLAGS_TF) &&
+	       !(vcpu->arch.guest_debug & KVM_GUESTDBG_SINGLESTEP);
+}
+
+/* After each exit while NMIs are masked: has IRET completed? */
+void svm_nmi_progress(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (!svm->iret_seen || vcpu->arch.rip == svm->iret_rip)
+		return;
+	svm->nmi_masked = svm->iret_seen = false;
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+}

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SVM as a vendor: what the CPU offers, its per-CPU and per-vCPU structures,
+ * ASIDs, and the entry itself. Chapters are those of the AMD APM, volume 2.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/slab.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/processor.h>
+#include "compat/svm.h"
+#include "x86/svm/svm.h"
+
+struct svm_cpu {
+	struct page *hsave;		/* VM_HSAVE_PA: the CPU's own */
+	struct page *host_state;	/* VMSAVE and VMLOAD of the host */
+	u64 host_state_pa;
+	u64 asid_generation;
+	u32 next_asid;
+	struct vcpu *last;		/* whose branches were predicted last */
+};
+
+static DEFINE_PER_CPU(struct svm_cpu, svm_cpu);
+static u32 max_asid;
+static unsigned long *iopm;		/* all ones: every port exits */
+
+bool svm_has_flush_by_asid, svm_has_lbrv, svm_has_nrips;
+
+/* What every vCPU exits on, always. */
+static const u8 intercepts[] = {
+	INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_SMI, INTERCEPT_INIT,
+	INTERCEPT_CR0_READ, INTERCEPT_CR0_WRITE,
+	INTERCEPT_CR4_READ, INTERCEPT_CR4_WRITE,
+	INTERCEPT_DR0_READ, INTERCEPT_DR1_READ, INTERCEPT_DR2_READ,
+	INTERCEPT_DR3_READ, INTERCEPT_DR4_READ, INTERCEPT_DR5_READ,
+	INTERCEPT_DR6_READ, INTERCEPT_DR7_READ,
+	INTERCEPT_DR0_WRITE, INTERCEPT_DR1_WRITE, INTERCEPT_DR2_WRITE,
+	INTERCEPT_DR3_WRITE, INTERCEPT_DR4_WRITE, INTERCEPT_DR5_WRITE,
+	INTERCEPT_DR6_WRITE, INTERCEPT_DR7_WRITE,
+	/*
+	 * The host's machine checks; and the two that a guest can make a CPU
+	 * raise for ever within one instruction's delivery (CVE-2015-5307).
+	 */
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_MC,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_AC,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_UD,
+	INTERCEPT_RDPMC, INTERCEPT_CPUID, INTERCEPT_RSM, INTERCEPT_INVD,
+	INTERCEPT_HLT, INTERCEPT_INVLPGA, INTERCEPT_IOIO_PROT,
+	INTERCEPT_MSR_PROT, INTERCEPT_TASK_SWITCH, INTERCEPT_FERR_FREEZE,
+	INTERCEPT_SHUTDOWN,
+	INTERCEPT_VMRUN, INTERCEPT_VMMCALL, INTERCEPT_VMLOAD,
+	INTERCEPT_VMSAVE, INTERCEPT_STGI, INTERCEPT_CLGI, INTERCEPT_SKINIT,
+	INTERCEPT_WBINVD, INTERCEPT_MONITOR, INTERCEPT_MWAIT,
+	INTERCEPT_XSETBV, INTERCEPT_RDPRU,
+};
+
+/* MSRs whose state VMLOAD and VMSAVE switch: no exit, ever. */
+static const u32 passed_msrs[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
+	MSR_FS_BASE, MSR_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+static int cpu_enable(void)
+{
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+	u64 efer, vm_cr;
+
+	if (!rdmsrl_safe(MSR_VM_CR, &vm_cr) && (vm_cr & SVM_VM_CR_SVM_DIS_MASK))
+		return -EOPNOTSUPP;
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(c->hsave));
+	/* Nothing is known of what this CPU's TLB holds: begin anew. */
+	c->asid_generation++;
+	c->next_asid = max_asid + 1;
+	return 0;
+}
+
+static void cpu_disable(void)
+{
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	/* EFER.SVME must not go while GIF is clear (APM 15.4); it never is. */
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+static int vm_init(struct vm *vm)
+{
+	return 0;
+}
+
+static void vm_destroy(struct vm *vm)
+{
+}
+
+static int vcpu_init_svm(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	unsigned int i;
+
+	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!svm->vmcb)
+		return -ENOMEM;
+	svm->msrpm = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT,
+					      get_order(MSRPM_PAGES * PAGE_SIZE));
+	if (!svm->msrpm) {
+		free_page((unsigned long)svm->vmcb);
+		return -ENOMEM;
+	}
+	memset(svm->msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(passed_msrs); i++)
+		svm_pass_msr(vcpu, passed_msrs[i], true, true);
+	svm->entry.vmcb_pa = __pa(svm->vmcb);
+	svm->entry.gpr = vcpu->arch.gpr;
+	svm->last_cpu = -1;
+	return 0;
+}
+
+static void vcpu_destroy_svm(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	int cpu;
+
+	/* Another vCPU may get this one's address; it must not get its past. */
+	for_each_possible_cpu(cpu)
+		cmpxchg(&per_cpu(svm_cpu, cpu).last, vcpu, NULL);
+	free_pages((unsigned long)svm->msrpm, get_order(MSRPM_PAGES * PAGE_SIZE));
+	free_page((unsigned long)svm->vmcb);
+}
+
+static void reset_segment(struct vmcb_seg *s, u16 attrib)
+{
+	*s = (struct vmcb_seg){ .limit = 0xffff, .attrib = attrib };
+}
+
+/*
+ * Real mode at reset, APM table 14-2. Attributes: present; 3 data, B code,
+ * both writable or readable and accessed; 2 LDT, B busy TSS.
+ */
+static void reset_segments(struct vmcb_save_area *save)
+{
+	reset_segment(&save->es, 0x93);
+	reset_segment(&save->ss, 0x93);
+	reset_segment(&save->ds, 0x93);
+	reset_segment(&save->fs, 0x93);
+	reset_segment(&save->gs, 0x93);
+	reset_segment(&save->cs, 0x9b);
+	save->cs.selector = 0xf000;
+	save->cs.base = 0xffff0000;
+	reset_segment(&save->gdtr, 0);
+	reset_segment(&save->idtr, 0);
+	reset_segment(&save->ldtr, 0x82);
+	reset_segment(&save->tr, 0x8b);
+}
+
+static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *control = &svm->vmcb->control;
+	struct vmcb_save_area *save = &svm->vmcb->save;
+	unsigned int i;
+
+	memset(control->intercepts, 0, sizeof(control->intercepts));
+	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
+		intercept_set(svm->vmcb, intercepts[i], true);
+	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
+		control->pause_filter_count = 3000;
+		intercept_set(svm->vmcb, INTERCEPT_PAUSE, true);
+	}
+	control->iopm_base_pa = __pa(iopm);
+	control->msrpm_base_pa = __pa(svm->msrpm);
+	control->int_ctl = V_INTR_MASKING_MASK;
+	control->int_state = 0;
+	control->event_inj = 0;
+	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	reset_segments(save);
+	save->cpl = 0;
+	save->cr3 = 0;
+	if (!init) {
+		save->g_pat = 0x0007040600070406ULL;
+		save->dbgctl = 0;
+		save->star = save->lstar = save->cstar = save->sfmask = 0;
+		save->kernel_gs_base = 0;
+		save->sysenter_cs = save->sysenter_esp = save->sysenter_eip = 0;
+	}
+	svm->nmi_masked = svm->iret_seen = svm->single_step = false;
+	control->clean = 0;
+}
+
+static void load(struct vcpu *vcpu, int cpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *c = per_cpu_ptr(&svm_cpu, cpu);
+
+	if (svm->last_cpu != cpu) {
+		/* ASIDs and VMCB caches are a CPU's own. */
+		svm->asid_generation = 0;
+		svm->vmcb->control.clean = 0;
+		svm->last_cpu = cpu;
+	}
+	/* FS, GS, TR, LDTR and the syscall MSRs of this thread: APM 15.5.2. */
+	asm volatile("vmsave %%rax" : : "a" (c->host_state_pa) : "memory");
+	svm->entry.host_pa = c->host_state_pa;
+	if (c->last != vcpu) {
+		c->last = vcpu;
+		indirect_branch_prediction_barrier();
+	}
+}
+
+static void put(struct vcpu *vcpu)
+{
+}
+
+/*
+ * A new ASID is the flush on CPUs that cannot flush by ASID. When they run
+ * out, one flush of all begins a new generation (APM 15.16).
+ */
+static void take_asid(struct svm_vcpu *svm, struct svm_cpu *c)
+{
+	struct vmcb_control_area *control = &svm->vmcb->control;
+
+	if (c->next_asid > max_asid) {
+		c->asid_generation++;
+		c->next_asid = 1;
+		control->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+	}
+	svm->asid_generation = c->asid_generation;
+	control->asid = c->next_asid++;
+	vmcb_dirty(svm->vmcb, CLEAN_ASID);
+}
+
+static void tlb_flush(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm_has_flush_by_asid)
+		svm->vmcb->control.tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+	else
+		svm->asid_generation = 0;
+}
+
+static void load_root(struct vcpu *vcpu, hpa_t root)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+
+	vmcb->control.nested_cr3 = root;
+	vmcb_dirty(vmcb, CLEAN_NPT);
+}
+
+static void tsc_changed(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+
+	vmcb->control.tsc_offset = vcpu->arch.tsc.offset;
+	vmcb_dirty(vmcb, CLEAN_INTERCEPTS);
+}
+
+static void set_spec_ctrl(struct svm_vcpu *svm)
+{
+	svm->entry.host_spec_ctrl = compat_host_spec_ctrl();
+	svm->entry.guest_spec_ctrl = svm->entry.read_spec_ctrl ?
+		svm->vcpu.arch.msr.spec_ctrl : svm->entry.host_spec_ctrl;
+}
+
+/* vcpu->arch on the left, the VMCB on the right; back again after the exit. */
+static void state_in(struct svm_vcpu *svm)
+{
+	const struct vcpu_arch *arch = &svm->vcpu.arch;
+	struct vmcb *vmcb = svm->vmcb;
+
+	vmcb->save.rax = arch->gpr[GPR_RAX];
+	vmcb->save.rsp = arch->gpr[GPR_RSP];
+	vmcb->save.rip = arch->rip;
+	vmcb->save.rflags = arch->rflags;
+	vmcb->save.cr2 = arch->cr2;
+	vmcb->control.int_ctl = (vmcb->control.int_ctl & ~V_TPR_MASK) | arch->cr8;
+	/* What stays if nothing runs: see the exception table of entry.S. */
+	vmcb->control.exit_code = SVM_EXIT_ERR;
+}
+
+static void state_out(struct svm_vcpu *svm)
+{
+	struct vcpu_arch *arch = &svm->vcpu.arch;
+	struct vmcb *vmcb = svm->vmcb;
+
+	arch->gpr[GPR_RAX] = vmcb->save.rax;
+	arch->gpr[GPR_RSP] = vmcb->save.rsp;
+	arch->rip = vmcb->save.rip;
+	arch->rflags = vmcb->save.rflags;
+	arch->cr2 = vmcb->save.cr2;
+	arch->cr8 = vmcb->control.int_ctl & V_TPR_MASK;
+	if (svm->entry.read_spec_ctrl)
+		arch->msr.spec_ctrl = svm->entry.guest_spec_ctrl;
+	vmcb->control.event_inj = 0;
+	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
+	vmcb->control.clean = CLEAN_ALL;
+}
+
+static void enter(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+
+	state_in(svm);
+	if (unlikely(svm->asid_generation != c->asid_generation))
+		take_asid(svm, c);
+	set_spec_ctrl(svm);
+	svm_vmrun(&svm->entry);
+	state_out(svm);
+}
+
+/* The intercepts that user space's debugging changes. */
+static void intercepts_changed(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = to_vmcb(vcpu);
+	bool bp = vcpu->arch.guest_debug & KVM_GUESTDBG_USE_SW_BP;
+
+	intercept_set(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_BP, bp);
+}
+
+static void cpuid_changed(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	/* An instruction that the guest lacks must exit, to become #UD. */
+	intercept_set(svm->vmcb, INTERCEPT_RDTSCP, !guest_has(vcpu, X86_FEATURE_RDTSCP));
+	intercept_set(svm->vmcb, INTERCEPT_INVPCID, !guest_has(vcpu, X86_FEATURE_INVPCID));
+	if (guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
+	    guest_has(vcpu, X86_FEATURE_AMD_IBRS) ||
+	    guest_has(vcpu, X86_FEATURE_AMD_STIBP) ||
+	    guest_has(vcpu, X86_FEATURE_AMD_SSBD)) {
+		svm_pass_msr(vcpu, MSR_IA32_SPEC_CTRL, true, true);
+		svm->entry.read_spec_ctrl = 1;
+	}
+}
+
+static void hypercall_insn(u8 *insn)
+{
+	insn[0] = 0x0f;
+	insn[1] = 0x01;
+	insn[2] = 0xd9;		/* VMMCALL */
+}
+
+static void free_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpu, cpu);
+
+		if (c->hsave)
+			__free_page(c->hsave);
+		if (c->host_state)
+			__free_page(c->host_state);
+		memset(c, 0, sizeof(*c));
+	}
+}
+
+static int alloc_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpu, cpu);
+
+		c->hsave = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		c->host_state = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		if (!c->hsave || !c->host_state) {
+			free_cpus();
+			return -ENOMEM;
+		}
+		c->host_state_pa = page_to_phys(c->host_state);
+	}
+	return 0;
+}
+
+static int setup(void)
+{
+	iopm = (void *)__get_free_pages(GFP_KERNEL, get_order(IOPM_PAGES * PAGE_SIZE));
+	if (!iopm)
+		return -ENOMEM;
+	memset(iopm, 0xff, IOPM_PAGES * PAGE_SIZE);
+	if (!alloc_cpus())
+		return 0;
+	free_pages((unsigned long)iopm, get_order(IOPM_PAGES * PAGE_SIZE));
+	return -ENOMEM;
+}
+
+static void teardown(void)
+{
+	free_cpus();
+	free_pages((unsigned long)iopm, get_order(IOPM_PAGES * PAGE_SIZE));
+}
+
+static const struct vendor_ops svm_ops = {
+	.name = "SVM",
+	.vm_size = sizeof(struct vm),
+	.vcpu_size = sizeof(struct svm_vcpu),
+	.setup = setup,
+	.teardown = teardown,
+	.cpu_enable = cpu_enable,
+	.cpu_disable = cpu_disable,
+	.vm_init = vm_init,
+	.vm_destroy = vm_destroy,
+	.vcpu_init = vcpu_init_svm,
+	.vcpu_destroy = vcpu_destroy_svm,
+	.vcpu_reset = vcpu_reset_svm,
+	.load = load,
+	.put = put,
+	.enter = enter,
+	.exit_info = svm_exit_info,
+	.get_segment = svm_get_segment,
+	.set_segment = svm_set_segment,
+	.segment_base = svm_segment_base,
+	.cs_mode = svm_cs_mode,
+	.cpl = svm_cpl,
+	.get_gdt = svm_get_gdt,
+	.set_gdt = svm_set_gdt,
+	.get_idt = svm_get_idt,
+	.set_idt = svm_set_idt,
+	.cr0_changed = svm_cr0_changed,
+	.cr4_changed = svm_cr4_changed,
+	.efer_changed = svm_efer_changed,
+	.get_cr3 = svm_get_cr3,
+	.set_cr3 = svm_set_cr3,
+	.cr4_valid = svm_cr4_valid,
+	.debug_regs_changed = svm_debug_regs_changed,
+	.intercepts_changed = intercepts_changed,
+	.get_msr = svm_get_msr,
+	.set_msr = svm_set_msr,
+	.has_emulated_msr = svm_has_emulated_msr,
+	.pass_msr = svm_pass_msr,
+	.inject_exception = svm_inject_exception,
+	.inject_irq = svm_inject_irq,
+	.inject_nmi = svm_inject_nmi,
+	.cancel_injection = svm_cancel_injection,
+	.get_shadow = svm_get_shadow,
+	.set_shadow = svm_set_shadow,
+	.get_nmi_mask = svm_get_nmi_mask,
+	.set_nmi_mask = svm_set_nmi_mask,
+	.irq_window = svm_irq_window,
+	.nmi_window = svm_nmi_window,
+	.tpr_window = svm_tpr_window,
+	.tsc_changed = tsc_changed,
+	.cpuid_changed = cpuid_changed,
+	.load_root = load_root,
+	.tlb_flush = tlb_flush,
+	.hypercall_insn = hypercall_insn,
+	.dump = svm_dump,
+};
+
+/*
+ * What the manual says must be asked before EFER.SVME is touched (APM 15.4),
+ * with one line for each answer that ends here.
+ */
+static int check_cpu(void)
+{
+	u64 vm_cr, efer;
+
+	if (!rdmsrl_safe(MSR_VM_CR, &vm_cr) && (vm_cr & SVM_VM_CR_SVM_DIS_MASK)) {
+		pr_err("SVM is disabled by the firmware: enable it in the firmware's setup\n");
+		return -EOPNOTSUPP;
+	}
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME) {
+		pr_err("SVM is held by another hypervisor: stop its guests and run 'rmmod kvm_amd'\n");
+		return -EBUSY;
+	}
+	if (!(cpuid_edx(SVM_CPUID_FUNC) & BIT(0))) {
+		pr_err("this CPU has no nested paging (NPT), which minikvm needs\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* CPUID Fn8000_000A: APM 15.4, volume 3 appendix E. */
+static void read_caps(void)
+{
+	u32 edx = cpuid_edx(SVM_CPUID_FUNC);
+
+	max_asid = cpuid_ebx(SVM_CPUID_FUNC) - 1;
+	svm_has_lbrv = edx & BIT(1);
+	svm_has_nrips = edx & BIT(3);
+	svm_has_flush_by_asid = edx & BIT(6);
+	vendor_caps = (struct vendor_caps){
+		.nrips = svm_has_nrips,
+		.decode_assists = edx & BIT(7),
+		.dirty_logging = true,
+		.page_1g = boot_cpu_has(X86_FEATURE_GBPAGES),
+		.max_phyaddr = boot_cpu_data.x86_phys_bits,
+	};
+}
+
+/**
+ * svm_probe() - can this machine run SVM guests?
+ * @ops: filled in when it can
+ *
+ * Return: 0; -ENODEV, silently, if the CPU has no SVM at all; or -EOPNOTSUPP
+ * or -EBUSY after one line.
+ */
+int svm_probe(const struct vendor_ops **ops)
+{
+	int r;
+
+	/* Newer kernels hide the flag of a CPU whose firmware disabled SVM. */
+	if (boot_cpu_data.extended_cpuid_level < SVM_CPUID_FUNC ||
+	    !(cpuid_ecx(0x80000001) & BIT(2)))
+		return -ENODEV;
+	r = check_cpu();
+	if (r)
+		return r;
+	read_caps();
+	*ops = &svm_ops;
+	return 0;
+}
