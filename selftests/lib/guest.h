@@ -82,8 +82,8 @@ extern trap_handler guest_handlers[256];
 
 /*
  * TRY(): run one faulting instruction and say which exception it raised.
- * NO_TRAP if none. The instruction is the last of the string, and it may not
- * use r15.
+ * NO_TRAP if none. Operand 0 is TRY()'s own, so the caller's begin with %1; the
+ * instruction may not use r15.
  */
 #define NO_TRAP		(~0ull)
 #define TRAP_VECTOR(t)	((u8)(t))
