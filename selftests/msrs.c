@@ -385,8 +385,9 @@ TEST(tsc_aux)
 	asm volatile("rdtscp" : "=c"(before) : : "eax", "edx");
 	vcpu_run_sync(vcpu, 1);
 	asm volatile("rdtscp" : "=c"(after) : : "eax", "edx");
-	if (host_cpus() == 1)
+	if (host_cpus() == 1) {
 		EXPECT_EQ(before, after);
+	}
 	EXPECT_EQ(0x1234, vcpu_get_msr(vcpu, MSR_TSC_AUX));
 	ASSERT_EQ(1, vcpu_set_msr(vcpu, MSR_TSC_AUX, 0x5678));
 	vcpu_run_done(vcpu);
