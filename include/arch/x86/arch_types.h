@@ -19,7 +19,7 @@
 #include <asm/pvclock-abi.h>
 #include <minikvm/memcache.h>
 #include <minikvm/types.h>
-#include "x86/emulate/emulate.h"
+#include "x86/emulate/replay.h"
 #include "x86/exit.h"
 
 /* General registers, as instructions number them. */

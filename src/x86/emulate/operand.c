@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where operands are and how they are read and written: general registers, effective addresses,
+ * segmentation, memory, the stack. Everything an instruction changes here goes to emul.new_*, or
+ * to memory as its last step. SDM Vol. 3, chapters 5 (protection) and 6.15 (exceptions).
+ */
+#include "x86/emulate/opcode.h"
+
+int emul_raise(struct emul *e, u8 vector)
+{
+	e->fault = (struct emul_fault){ .vector = vector };
+	return EMUL_FAULT;
+}
+
+/* In real mode no exception has an error code. */
+int emul_raise_code(struct emul *e, u8 vector, u32 error_code)
+{
+	e->fault = (struct emul_fault){
+		.vector = vector,
+		.has_error_code = e->mode != EMUL_REAL,
+		.error_code = error_code,
+	};
+	return EMUL_FAULT;
+}
+
+u64 emul_reg_read(const struct emul *e, unsigned int reg, unsigned int size)
+{
+	return e->new_gpr[reg & 15] & emul_mask(size);
+}
+
+/* A 32-bit result zeroes the upper half of the register, a smaller one leaves the rest alone. */
+void emul_reg_write(struct emul *e, unsigned int reg, u64 val, unsigned int size)
+{
+	u64 *gpr = &e->new_gpr[reg & 15];
+	u64 mask = emul_mask(size);
+
+	if (size >= 4)
+		*gpr = val & mask;
+	else
+		*gpr = (*gpr & ~mask) | (val & mask);
+}
+
+u64 emul_effective_address(const struct emul *e)
+{
+	const struct emul_insn *insn = &e->insn;
+	u64 ea = (s64)insn->disp;
+
+	if (insn->base == EMUL_REG_RIP)
+		ea += e->new_rip;
+	else if (insn->base != EMUL_REG_NONE)
+		ea += e->new_gpr[insn->base & 15];
+	if (insn->index != EMUL_REG_NONE)
+		ea += e->new_gpr[insn->index & 15] << insn->scale;
+	return ea & emul_mask(insn->adsize);
+}
+
+static bool is_canonical(struct emul *e, u64 la)
+{
+	unsigned int bits = e->ops->sysreg(e, EMUL_CR4) & X86_CR4_LA57 ? 57 : 48;
+
+	return (u64)((s64)(la << (64 - bits)) >> (64 - bits)) == la;
+}
+
+/* Offsets of an expand-down data segment are those above the limit. */
+static bool in_limit(const struct kvm_segment *seg, u64 ea, unsigned int size, bool protected)
+{
+	u64 last = ea + size - 1;
+
+	if (protected && (seg->type & 0xc) == 0x4)
+		return ea > seg->limit && last <= (seg->db ? 0xffffffffULL : 0xffffULL);
+	return last <= seg->limit;
+}
+
+/* Type bits: 8: code, 2: writable data or readable code. */
+static bool type_allows(const struct kvm_segment *seg, bool write)
+{
+	if (seg->unusable || !seg->present || !seg->s)
+		return false;
+	if (write)
+		return (seg->type & 0xa) == 0x2;
+	return (seg->type & 0xa) != 0x8;
+}
+
+static bool segment_allows(struct emul *e, const struct kvm_segment *seg, u64 ea,
+			   unsigned int size, bool write)
+{
+	bool protected = emul_is_protected(e);
+
+	if (protected && !type_allows(seg, write))
+		return false;
+	return in_limit(seg, ea, size, protected);
+}
+
+/* #AC is for user mode with CR0.AM and EFLAGS.AC set. Vectors have their own rules. */
+static bool is_misaligned(struct emul *e, u64 la, unsigned int size)
+{
+	if (!(e->rflags & X86_EFLAGS_AC) || size > 8 || !(la & (size - 1)))
+		return false;
+	return (e->ops->sysreg(e, EMUL_CR0) & X86_CR0_AM) && e->ops->sysreg(e, EMUL_CPL) == 3;
+}
+
+static int raise_segment(struct emul *e, enum emul_seg seg)
+{
+	return emul_raise_code(e, seg == EMUL_SEG_SS ? SS_VECTOR : GP_VECTOR, 0);
+}
+
+static int linear_long(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, u64 *la)
+{
+	*la = ea;
+	if (seg >= EMUL_SEG_FS) {
+		struct kvm_segment s;
+
+		e->ops->segment(e, seg, &s);
+		*la += s.base;
+	}
+	if (!is_canonical(e, *la) || !is_canonical(e, *la + size - 1))
+		return raise_segment(e, seg);
+	return EMUL_OK;
+}
+
+static int linear_segmented(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size,
+			    bool write, u64 *la)
+{
+	struct kvm_segment s;
+
+	e->ops->segment(e, seg, &s);
+	if (!segment_allows(e, &s, ea, size, write))
+		return raise_segment(e, seg);
+	*la = (u32)(s.base + ea);
+	return EMUL_OK;
+}
+
+/* From seg:ea to a linear address at which @size bytes may be accessed, or #GP, #SS, #AC. */
+int emul_linear(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, bool write, u64 *la)
+{
+	int rc;
+
+	if (e->mode == EMUL_LONG64)
+		rc = linear_long(e, seg, ea, size, la);
+	else
+		rc = linear_segmented(e, seg, ea, size, write, la);
+	if (rc)
+		return rc;
+	if (is_misaligned(e, *la, size))
+		return emul_raise_code(e, AC_VECTOR, 0);
+	return EMUL_OK;
+}
+
+/* Jump there, unless it is outside of the code segment. */
+int emul_code_target(struct emul *e, u64 target)
+{
+	struct kvm_segment cs;
+
+	if (e->mode == EMUL_LONG64) {
+		if (!is_canonical(e, target))
+			return emul_raise_code(e, GP_VECTOR, 0);
+	} else {
+		e->ops->segment(e, EMUL_SEG_CS, &cs);
+		if (target > cs.limit)
+			return emul_raise_code(e, GP_VECTOR, 0);
+	}
+	e->new_rip = target;
+	return EMUL_OK;
+}
+
+/* Width of the stack pointer in bytes. */
+unsigned int emul_stack_size(struct emul *e)
+{
+	struct kvm_segment ss;
+
+	if (e->mode == EMUL_LONG64)
+		return 8;
+	e->ops->segment(e, EMUL_SEG_SS, &ss);
+	return ss.db ? 4 : 2;
+}
+
+int emul_push(struct emul *e, u64 val, unsigned int size)
+{
+	unsigned int width = emul_stack_size(e);
+	u64 sp = (emul_reg_read(e, EMUL_RSP, 8) - size) & emul_mask(width);
+	u64 la;
+	int rc;
+
+	rc = emul_linear(e, EMUL_SEG_SS, sp, size, true, &la);
+	if (rc)
+		return rc;
+	rc = emul_mem_write(e, la, &val, size);
+	if (rc)
+		return rc;
+	emul_reg_write(e, EMUL_RSP, sp, width);
+	return EMUL_OK;
+}
+
+int emul_pop(struct emul *e, u64 *val, unsigned int size)
+{
+	unsigned int width = emul_stack_size(e);
+	u64 sp = emul_reg_read(e, EMUL_RSP, width);
+	u64 la;
+	int rc;
+
+	rc = emul_linear(e, EMUL_SEG_SS, sp, size, false, &la);
+	if (rc)
+		return rc;
+	*val = 0;
+	rc = emul_mem_read(e, la, val, size);
+	if (rc)
+		return rc;
+	emul_reg_write(e, EMUL_RSP, sp + size, width);
+	return EMUL_OK;
+}
+
+/* How many of @len bytes come before the linear address space wraps to 0. */
+static unsigned int before_wrap(const struct emul *e, u64 la, unsigned int len)
+{
+	u64 room = (e->mode == EMUL_LONG64 ? 0 : 1ULL << 32) - la;
+
+	return room && room < len ? room : len;
+}
+
+int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len)
+{
+	unsigned int first = before_wrap(e, la, len);
+	int rc;
+
+	rc = e->ops->read(e, la, buf, first, EMUL_READ);
+	if (rc || first == len)
+		return rc;
+	return e->ops->read(e, 0, (u8 *)buf + first, len - first, EMUL_READ);
+}
+
+int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
+{
+	unsigned int first = before_wrap(e, la, len);
+	int rc;
+
+	if (first < len) {
+		rc = e->ops->probe(e, 0, len - first, true);
+		if (rc == EMUL_FAULT)
+			return rc;
+	}
+	rc = e->ops->write(e, la, buf, first);
+	if (rc || first == len)
+		return rc;
+	return e->ops->write(e, 0, (const u8 *)buf + first, len - first);
+}
+
+/* Read what will be written: it must be writable, and the CPU checks that before it reads. */
+int emul_read_for_update(struct emul *e, u64 la, void *buf, unsigned int len)
+{
+	unsigned int first = before_wrap(e, la, len);
+	int rc;
+
+	rc = e->ops->probe(e, la, first, true);
+	if (rc != EMUL_FAULT && first < len)
+		rc = e->ops->probe(e, 0, len - first, true);
+	return rc == EMUL_FAULT ? rc : emul_mem_read(e, la, buf, len);
+}
+
+static int resolve_memory(struct emul *e, struct emul_operand *op, u64 ea, bool write)
+{
+	op->kind = OPERAND_MEM;
+	return emul_linear(e, e->insn.seg, ea, op->size, write, &op->la);
+}
+
+/* Without REX, byte registers 4 to 7 are the second bytes of registers 0 to 3. */
+static void resolve_gpr(struct emul *e, struct emul_operand *op, unsigned int reg)
+{
+	op->kind = OPERAND_REG;
+	op->reg = reg;
+	if (op->size == 1 && !e->insn.rex && reg >= 4) {
+		op->kind = OPERAND_REG_HIGH;
+		op->reg = reg - 4;
+	}
+}
+
+static void resolve_register(struct emul_operand *op, enum emul_operand_kind kind,
+			     unsigned int reg)
+{
+	op->kind = kind;
+	op->reg = reg;
+}
+
+/* Find out where operand @i is; for memory that is a checked linear address. */
+int emul_resolve(struct emul *e, unsigned int i, bool write)
+{
+	const struct emul_insn *insn = &e->insn;
+	struct emul_operand *op = &e->op[i];
+	bool memory = insn->has_modrm && insn->modrm < 0xc0;
+
+	op->kind = OPERAND_NONE;
+	op->size = emul_form_size(insn, insn->row->form[i]);
+	switch (emul_forms[insn->row->form[i]].place) {
+	case PLACE_RM:
+	case PLACE_MEMORY:
+	case PLACE_RM_REG:
+		if (memory)
+			return resolve_memory(e, op, emul_effective_address(e), write);
+		resolve_gpr(e, op, insn->rm);
+		break;
+	case PLACE_VEC_RM:
+		if (memory)
+			return resolve_memory(e, op, emul_effective_address(e), write);
+		resolve_register(op, OPERAND_VEC, insn->rm);
+		break;
+	case PLACE_MMX_RM:
+		if (memory)
+			return resolve_memory(e, op, emul_effective_address(e), write);
+		resolve_register(op, OPERAND_MMX, insn->rm & 7);
+		break;
+	case PLACE_OFFSET:
+		return resolve_memory(e, op, insn->imm, write);
+	case PLACE_REG:
+		resolve_gpr(e, op, insn->reg);
+		break;
+	case PLACE_VEC_REG:
+		resolve_register(op, OPERAND_VEC, insn->reg);
+		break;
+	case PLACE_MMX_REG:
+		resolve_register(op, OPERAND_MMX, insn->reg & 7);
+		break;
+	case PLACE_SEG_REG:
+		resolve_register(op, OPERAND_SEG, insn->reg & 7);
+		break;
+	case PLACE_OPCODE:
+		resolve_gpr(e, op, (insn->opcode & 7) | (insn->rex & 1) << 3);
+		break;
+	case PLACE_RAX:
+		resolve_register(op, OPERAND_REG, EMUL_RAX);
+		break;
+	case PLACE_RCX:
+		resolve_register(op, OPERAND_REG, EMUL_RCX);
+		break;
+	case PLACE_RDX:
+		resolve_register(op, OPERAND_REG, EMUL_RDX);
+		break;
+	case PLACE_IMM:
+	case PLACE_JUMP:
+		op->kind = OPERAND_IMM;
+		break;
+	default:
+		break;
+	}
+	return EMUL_OK;
+}
+
+/* Read a resolved operand of at most 8 bytes. */
+int emul_load(struct emul *e, struct emul_operand *op)
+{
+	struct kvm_segment seg;
+
+	op->val = 0;
+	switch (op->kind) {
+	case OPERAND_REG:
+		op->val = emul_reg_read(e, op->reg, op->size);
+		return EMUL_OK;
+	case OPERAND_REG_HIGH:
+		op->val = (e->new_gpr[op->reg] >> 8) & 0xff;
+		return EMUL_OK;
+	case OPERAND_IMM:
+		op->val = e->insn.imm & emul_mask(op->size);
+		return EMUL_OK;
+	case OPERAND_SEG:
+		e->ops->segment(e, op->reg, &seg);
+		op->val = seg.selector;
+		return EMUL_OK;
+	case OPERAND_MEM:
+		if (op->size > sizeof(op->val))
+			return EMUL_UNHANDLED;
+		return emul_mem_read(e, op->la, &op->val, op->size);
+	case OPERAND_NONE:
+		return EMUL_OK;
+	default:
+		return EMUL_UNHANDLED;
+	}
+}
+
+/* Read an operand that will be written: where it is must be writable. */
+int emul_load_for_update(struct emul *e, struct emul_operand *op)
+{
+	if (op->kind != OPERAND_MEM)
+		return emul_load(e, op);
+	op->val = 0;
+	return emul_read_for_update(e, op->la, &op->val, op->size);
+}
+
+/* XCHG with memory is locked with or without the prefix. */
+static bool is_locked(const struct emul_insn *insn)
+{
+	return insn->lock || insn->id == EMUL_OP_XCHG;
+}
+
+int emul_mem_update(struct emul *e, u64 la, const void *old, const void *val, unsigned int len)
+{
+	if (!is_locked(&e->insn))
+		return emul_mem_write(e, la, val, len);
+	if (before_wrap(e, la, len) < len)
+		return EMUL_UNHANDLED;
+	return e->ops->cmpxchg(e, la, old, val, len);
+}
+
+/* Write op->val to a resolved operand; @old is what was there, for a locked access. */
+int emul_store(struct emul *e, const struct emul_operand *op, u64 old)
+{
+	switch (op->kind) {
+	case OPERAND_REG:
+		emul_reg_write(e, op->reg, op->val, op->size);
+		return EMUL_OK;
+	case OPERAND_REG_HIGH:
+		e->new_gpr[op->reg] = (e->new_gpr[op->reg] & ~0xff00ULL) | (op->val & 0xff) << 8;
+		return EMUL_OK;
+	case OPERAND_MEM:
+		return emul_mem_update(e, op->la, &old, &op->val, op->size);
+	case OPERAND_NONE:
+		return EMUL_OK;
+	default:
+		return EMUL_UNHANDLED;
+	}
+}
