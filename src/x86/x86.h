@@ -18,7 +18,8 @@ static inline u64 effective_dr7(struct vcpu *vcpu)
 }
 
 /* run.c */
-void vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
+void run_init(void);
+void tsc_aux_set(struct vcpu *vcpu, u64 value);
 
 /* events.c: what is on its way into the guest */
 void queue_exception(struct vcpu *vcpu, u8 vector);
@@ -28,17 +29,25 @@ void queue_page_fault(struct vcpu *vcpu, const struct guest_fault *fault);
 void queue_gp(struct vcpu *vcpu);		/* #GP(0) */
 void queue_nmi(struct vcpu *vcpu);		/* from any vCPU's context */
 void events_requeue(struct vcpu *vcpu);		/* what the exit broke off */
-int events_inject(struct vcpu *vcpu);
+void events_inject(struct vcpu *vcpu);
+void events_cancel(struct vcpu *vcpu);		/* what no entry delivered */
+bool events_in_flight(struct vcpu *vcpu);
+bool events_wake(struct vcpu *vcpu);
+bool irq_open(struct vcpu *vcpu);
+bool user_may_inject(struct vcpu *vcpu);
+bool user_irq_window_open(struct vcpu *vcpu);
 int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
 /* exits.c */
 int exit_dispatch(struct vcpu *vcpu);		/* 1: enter again; 0: to user space */
-int exit_internal_error(struct vcpu *vcpu, u32 suberror);
+int vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
 
 /* emulate_glue.c: the emulator's way to guest state and memory */
-int emulate_instruction(struct vcpu *vcpu, bool mmio_gpa_known, gpa_t gpa);
-int emulate_length(struct vcpu *vcpu);		/* bytes, or -EFAULT with a fault queued */
+int emulate_instruction(struct vcpu *vcpu);	/* as exit_dispatch */
+int emulate_length(struct vcpu *vcpu);		/* bytes, or -EFAULT: fault queued */
+int emulate_failed(struct vcpu *vcpu);		/* KVM_EXIT_INTERNAL_ERROR */
+int emulate_decode_operand(struct vcpu *vcpu);	/* fills exit.cr or exit.dr */
 
 /* cpuid.c */
 int cpuid_get_supported(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e);
@@ -66,6 +75,7 @@ int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
 int msr_feature_io(struct kvm_msrs __user *msrs);
 int msr_filter_set(struct vm *vm, const void __user *argp);
 void msr_filter_free(struct vm *vm);
+void msr_filter_apply(struct vcpu *vcpu);	/* to the pass-through MSRs */
 bool msr_filtered(struct vm *vm, u32 index, bool write);
 void msr_reset(struct vcpu *vcpu, bool init);
 void msr_init(void);				/* module load: probe the list */

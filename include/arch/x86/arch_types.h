@@ -47,11 +47,11 @@ struct vcpu_events {
 		u8 vector;
 	} irq;
 	struct {
-		u8 pending;		/* 0, 1 or 2: one more while masked */
+		atomic_t queued;	/* sent by others, not yet seen */
+		u8 pending;		/* 0, 1 or 2: one being handled, one latched */
 		bool injected;
 	} nmi;
 	bool triple_fault;
-	bool window_irq, window_nmi;	/* what the vendor was asked for */
 };
 
 /* Answers to CPUID, as user space set them; cpuid.c has the ways in. */
@@ -97,10 +97,12 @@ struct pic;
 struct pit;
 struct apic_map;
 
+/* The kernel has a whole irqchip, only LAPICs, or nothing. */
 enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_SPLIT, IRQCHIP_KERNEL };
 
 struct vm_arch {
-	enum irqchip_mode irqchip;
+	/* The kernel has a whole irqchip, only LAPICs, or nothing. */
+enum irqchip_mode irqchip;
 	struct pic *pic;
 	struct ioapic *ioapic;
 	struct pit *pit;
@@ -139,12 +141,16 @@ struct vcpu_arch {
 	u64 rip, rflags;
 	u64 cr0, cr2, cr4, cr8, efer;	/* as the guest sees them */
 	u64 xcr0;
+	u32 pkru, host_pkru;		/* swapped around each entry: run.c */
+	u64 host_tsc_aux;
 	u64 apic_base;
 	u64 db[4], dr6, dr7;		/* dr7 as the guest wrote it */
 
 	struct exit exit;		/* why it last left the guest */
 	struct vcpu_events events;
+	bool has_run;			/* KVM_RUN was called: CPUID is settled */
 	complete_fn complete;		/* run first on the next KVM_RUN */
+	int user_irq;			/* KVM_INTERRUPT's vector, or -1 */
 
 	struct lapic *lapic;		/* NULL: the APIC is user space's */
 	u32 mp_state;			/* KVM_MP_STATE_* */
@@ -164,7 +170,6 @@ struct vcpu_arch {
 
 	u32 guest_debug;		/* KVM_GUESTDBG_* */
 	u64 guest_debug_db[4], guest_debug_dr7, singlestep_rip;
-	bool shadow_after_complete;
 };
 
 /* Requests beside those of <minikvm/vcpu.h>. */
@@ -179,6 +184,7 @@ enum vcpu_arch_request {
 	VCPU_REQ_IOAPIC_EOI,		/* split irqchip: EOI for user space */
 	VCPU_REQ_MSR_FILTER,		/* pass-through MSRs are out of date */
 	VCPU_REQ_LOAD_ROOT,		/* the MMU has a new root */
+	VCPU_REQS
 };
 
 #endif

@@ -29,6 +29,10 @@ int pit_set_reinject(struct vm *vm, bool reinject);
 bool irq_pending(struct vcpu *vcpu);
 int irq_take(struct vcpu *vcpu);
 
+/* Requests, split irqchip: which vectors exit on EOI; one of them did. */
+int irqchip_scan(struct vcpu *vcpu);
+int irqchip_report_eoi(struct vcpu *vcpu);
+
 /* The parts, for each other. */
 int pic_read_vector(struct vm *vm);		/* the INTA cycle */
 bool pic_output(struct vm *vm);

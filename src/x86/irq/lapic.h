@@ -26,6 +26,7 @@ void lapic_reset(struct vcpu *vcpu, bool init);
 int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *msg);
 int lapic_pending_vector(struct vcpu *vcpu);	/* -1: none above PPR */
 void lapic_accept(struct vcpu *vcpu, int vector);	/* IRR -> ISR */
+bool lapic_tpr_blocks(struct vcpu *vcpu);	/* an IRR above ISR, held by TPR alone */
 bool lapic_accepts_pic(struct vcpu *vcpu);	/* LINT0 is open to ExtINT */
 void lapic_eoi(struct vcpu *vcpu);
 bool lapic_has_init_sipi(struct vcpu *vcpu);

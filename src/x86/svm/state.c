@@ -5,6 +5,7 @@
  * checked by the core; here they only change their shape.
  */
 #include <asm/msr-index.h>
+#include <asm/tlbflush.h>
 #include "x86/svm/svm.h"
 
 static const u16 segment_offset[SEGS] = {

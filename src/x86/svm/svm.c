@@ -5,10 +5,12 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/io.h>
 #include <linux/slab.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
+#include "compat/guest_context.h"
 #include "compat/svm.h"
 #include "x86/svm/svm.h"
 
@@ -305,6 +307,14 @@ static void state_out(struct svm_vcpu *svm)
 	vmcb->control.clean = CLEAN_ALL;
 }
 
+/* RCU does not watch in here: nothing may be traced. */
+static noinstr void run_guest(struct svm_vcpu *svm)
+{
+	guest_context_enter();
+	svm_vmrun(&svm->entry);
+	guest_context_exit();
+}
+
 static void enter(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -314,7 +324,7 @@ static void enter(struct vcpu *vcpu)
 	if (unlikely(svm->asid_generation != c->asid_generation))
 		take_asid(svm, c);
 	set_spec_ctrl(svm);
-	svm_vmrun(&svm->entry);
+	run_guest(svm);
 	state_out(svm);
 }
 
