@@ -56,11 +56,12 @@ TEST(supported)
 
 	/* No entry twice. */
 	for (i = 0; i < c->nent; i++)
-		for (j = i + 1; j < c->nent; j++)
+		for (j = i + 1; j < c->nent; j++) {
 			EXPECT_FALSE(c->entries[i].function == c->entries[j].function &&
 				     c->entries[i].index == c->entries[j].index)
 				TH_LOG("leaf %#x.%u twice", c->entries[i].function,
 				       c->entries[i].index);
+		}
 
 	e = cpuid_find(c, 0x40000000, 0);
 	ASSERT_NE(NULL, e);

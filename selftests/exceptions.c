@@ -187,8 +187,9 @@ TEST(user_mode)
 	vm_map_page(vm, KERNEL_PAGE, GUEST_FREE + 0x2000, PTE_W);
 	memcpy(guest_ptr(vm, GUEST_FREE), user_code, user_end - user_code);
 	vcpu_run_done(vcpu);
-	for (i = 0; i < ARRAY_SIZE(vectors); i++)
+	for (i = 0; i < ARRAY_SIZE(vectors); i++) {
 		EXPECT_EQ(vectors[i], guest_var(vm, user_vectors)[i]);
+	}
 	EXPECT_EQ(PF_P | PF_U, guest_var(vm, user_errors)[0]);
 	EXPECT_EQ(0, guest_var(vm, user_errors)[1]);
 }

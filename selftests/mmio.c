@@ -104,8 +104,9 @@ TEST_F(mmio, writes)
 	int i;
 
 	EXPECT_DONE(run_device(_metadata, vcpu, &self->dev));
-	for (i = 0; i < sizeof(expected); i++)
+	for (i = 0; i < sizeof(expected); i++) {
 		ASSERT_EQ(expected[i], self->dev.bytes[i]) TH_LOG("byte %d", i);
+	}
 	ASSERT_EQ(12, self->dev.writes);
 	ASSERT_EQ(0, self->dev.reads);
 }

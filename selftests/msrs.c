@@ -68,11 +68,13 @@ TEST(index_list)
 
 	list = get_list(fd, KVM_GET_MSR_INDEX_LIST);
 	ASSERT_NE(NULL, list);
-	for (i = 0; i < ARRAY_SIZE(basic); i++)
+	for (i = 0; i < ARRAY_SIZE(basic); i++) {
 		EXPECT_TRUE(listed(list, basic[i])) TH_LOG("%#x is not listed", basic[i]);
+	}
 	for (i = 0; i < list->nmsrs; i++)
-		for (j = i + 1; j < list->nmsrs; j++)
+		for (j = i + 1; j < list->nmsrs; j++) {
 			EXPECT_NE(list->indices[i], list->indices[j]);
+		}
 
 	EXPECT_EQ(E2BIG, ioctl_errno(fd, KVM_GET_MSR_INDEX_LIST, &small));
 	EXPECT_EQ(list->nmsrs, small.nmsrs);
@@ -187,13 +189,15 @@ TEST(host_and_guest_agree)
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_shared, 0);
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(shared); i++)
+	for (i = 0; i < ARRAY_SIZE(shared); i++) {
 		ASSERT_EQ(1, vcpu_set_msr(vcpu, shared[i].msr, shared[i].a))
 			TH_LOG("%#x", shared[i].msr);
+	}
 	vcpu_run_done(vcpu);
-	for (i = 0; i < ARRAY_SIZE(shared); i++)
+	for (i = 0; i < ARRAY_SIZE(shared); i++) {
 		EXPECT_EQ(shared[i].b, vcpu_get_msr(vcpu, shared[i].msr))
 			TH_LOG("%#x", shared[i].msr);
+	}
 }
 
 /* SYSCALL, SYSENTER's MSRs and SWAPGS work on the guest's values, not the host's. */
@@ -291,9 +295,10 @@ TEST(bad_values_from_user_space)
 	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(bad); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		EXPECT_EQ(0, vcpu_set_msr(vcpu, bad[i].msr, bad[i].value))
 			TH_LOG("%#x = %#lx", bad[i].msr, bad[i].value);
+	}
 }
 
 /* Sweep: whatever the number, the guest gets a value or #GP, and stays alive. */

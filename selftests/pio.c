@@ -134,8 +134,9 @@ TEST(rep_outs)
 	for (size = 1; size <= 4; size *= 2) {
 		memset(seen, 0, sizeof(seen));
 		run_string(_metadata, vcpu, KVM_EXIT_IO_OUT, seen, size, STRING_BYTES);
-		for (i = 0; i < STRING_BYTES; i++)
+		for (i = 0; i < STRING_BYTES; i++) {
 			ASSERT_EQ((u8)(i * 7 + (i >> 8)), seen[i]);
+		}
 	}
 	vcpu_run_done(vcpu);
 }
