@@ -3,7 +3,8 @@
  * The two address spaces (MMIO and PIO) on which devices inside the module
  * answer. An access that no device claims goes to user space.
  *
- * Devices are found under vm->srcu; they come and go under vm->slots_lock.
+ * Devices are found under vm->srcu; they come and go under vm->slots_lock,
+ * which the caller of io_bus_register() and io_bus_unregister() holds.
  */
 #ifndef MINIKVM_BUS_H
 #define MINIKVM_BUS_H
@@ -16,13 +17,15 @@ struct io_device;
 
 /*
  * A handler returns 0 when it took the access, or -EOPNOTSUPP to let the next
- * device, and at last user space, have it.
+ * device, and at last user space, have it. Handlers run in a vCPU's thread,
+ * under vm->srcu.
  */
 struct io_device_ops {
 	int (*read)(struct vcpu *vcpu, struct io_device *dev, gpa_t addr,
 		    unsigned int len, void *data);
 	int (*write)(struct vcpu *vcpu, struct io_device *dev, gpa_t addr,
 		     unsigned int len, const void *data);
+	/* The device has left all its ranges and nobody is inside. May be NULL. */
 	void (*destroy)(struct io_device *dev);
 };
 
