@@ -11,7 +11,8 @@
 #include <linux/list.h>
 #include <minikvm/types.h>
 
-#define IRQ_ROUTES_MAX	4096
+#define IRQ_ROUTES_MAX	4096		/* KVM_CAP_IRQ_ROUTING's answer, too */
+#define IRQ_CHIP_PINS	24		/* of the largest irqchip */
 
 /* Who drives a line: a pin is up while any of its sources is. */
 enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_RESAMPLE, IRQ_SOURCE_PIT };
@@ -36,11 +37,15 @@ struct irq_route {
 	};
 };
 
-/* Told when the guest has acknowledged (EOI) what a pin brought. */
+/*
+ * Told, under vm->irq_srcu and with no irqchip's lock held, when the guest has
+ * acknowledged (EOI) what a GSI brought, and when it has unmasked its pin.
+ */
 struct irq_ack_notifier {
 	struct hlist_node link;
 	u32 gsi;
 	void (*acked)(struct irq_ack_notifier *n);
+	void (*unmasked)(struct irq_ack_notifier *n);	/* may be NULL */
 };
 
 int irq_routing_init(struct vm *vm);
@@ -50,6 +55,7 @@ int irq_routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries,
 int irq_set(struct vm *vm, enum irq_source source, u32 gsi, int level);
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);
 void irq_acked(struct vm *vm, u32 chip, u32 pin);
+void irq_unmasked(struct vm *vm, u32 chip, u32 pin);
 void irq_ack_notifier_add(struct vm *vm, struct irq_ack_notifier *n);
 void irq_ack_notifier_del(struct vm *vm, struct irq_ack_notifier *n);
 
