@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The local APIC: registers, priorities, timer, IPIs (SDM vol. 3, ch. 11).
+ *
+ * Functions on a vcpu are for its own thread, or for an ioctl that holds
+ * vcpu->lock, but where said otherwise. All of them take a vcpu without a
+ * LAPIC (arch.lapic NULL: it is user space's) as one whose LAPIC is off.
  */
 #ifndef MINIKVM_X86_LAPIC_H
 #define MINIKVM_X86_LAPIC_H
@@ -15,28 +19,41 @@ struct apic_msg {
 	u8 vector;
 	u8 delivery;		/* APIC_DM_* >> 8 */
 	u8 shorthand;		/* 0 none, 1 self, 2 all, 3 all but self */
-	bool logical, level, assert, lowest_ok, x2apic_dest;
+	bool logical, level, assert;
+	bool redirect;		/* MSI redirection hint: one of them is enough */
 };
+
+/* Bits of vcpu->arch.pending_init_sipi. */
+enum { PENDING_INIT, PENDING_SIPI };
 
 int lapic_create(struct vcpu *vcpu);
 void lapic_destroy(struct vcpu *vcpu);
 void lapic_reset(struct vcpu *vcpu, bool init);
 
-/* Interrupt acceptance and delivery. */
+/*
+ * After a vCPU came to vm->vcpus: let messages find it. Sleeps; the LAPIC's
+ * own changes call it themselves.
+ */
+void apic_map_rebuild(struct vm *vm);
+void apic_map_free(struct vm *vm);		/* nobody sends any more */
+
+/* Interrupt acceptance and delivery. Any context but NMI: */
 int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *msg);
+bool lapic_local(struct vcpu *vcpu, unsigned int lvt);	/* APIC_LVT0, APIC_LVTPC, ... */
+void lapic_nmi_watchdog(struct vm *vm);		/* PIT channel 0 through LINT0 */
+bool lapic_accepts_pic(struct vcpu *vcpu);	/* LINT0 is open to ExtINT */
+/* The vCPU's own thread: */
 int lapic_pending_vector(struct vcpu *vcpu);	/* -1: none above PPR */
 void lapic_accept(struct vcpu *vcpu, int vector);	/* IRR -> ISR */
 bool lapic_tpr_blocks(struct vcpu *vcpu);	/* an IRR above ISR, held by TPR alone */
-bool lapic_accepts_pic(struct vcpu *vcpu);	/* LINT0 is open to ExtINT */
 void lapic_eoi(struct vcpu *vcpu);
 bool lapic_has_init_sipi(struct vcpu *vcpu);
 void lapic_take_init_sipi(struct vcpu *vcpu);	/* acts on pending INIT and SIPI */
-void lapic_local(struct vcpu *vcpu, unsigned int lvt);	/* LINT0, LINT1, ... */
-void lapic_nmi_watchdog(struct vm *vm);		/* PIT channel 0 through LINT0 */
+bool lapic_directed_eoi(struct vcpu *vcpu);	/* EOIs are not broadcast */
 
 /* The timer: what hardware's callback left to do, and the way to sleep on it. */
 void lapic_timer_take(struct vcpu *vcpu);
-void lapic_timer_migrate(struct vcpu *vcpu);
+void lapic_timer_migrate(struct vcpu *vcpu);	/* loaded on another CPU than before */
 
 /* Registers. */
 u64 lapic_get_tpr(struct vcpu *vcpu);		/* CR8: TPR >> 4 */

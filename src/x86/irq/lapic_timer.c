@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The local APIC's timer: one-shot, periodic and TSC-deadline (SDM vol. 3,
+ * 11.5.4), on one hrtimer a vCPU. The APIC's bus clock ticks once a
+ * nanosecond, as KVM's does.
+ *
+ * The callback only notes that the timer has fired. The vCPU turns that into
+ * an interrupt: so a stopped vCPU's registers stand still, and can be saved,
+ * while the host's clock goes on.
+ */
+#include <linux/math64.h>
+#include <minikvm/vcpu.h>
+#include "compat/hrtimer.h"
+#include "x86/irq/lapic_state.h"
+#include "x86/x86.h"
+
+/* A guest may not keep the host busy with a faster periodic timer; KVM's floor. */
+#define PERIOD_MIN_NS	(200 * NSEC_PER_USEC)
+
+/* Further away than this (146 years) is never: keeps the arithmetic in range. */
+#define DEADLINE_MAX_NS	(1ull << 62)
+
+#define TIMER_MODE_MASK	(3u << 17)
+
+static u32 timer_mode(const struct lapic *apic)
+{
+	return lapic_reg(apic, APIC_LVTT) & TIMER_MODE_MASK;
+}
+
+static bool timer_periodic(const struct lapic *apic)
+{
+	return timer_mode(apic) == APIC_LVT_TIMER_PERIODIC;
+}
+
+static bool timer_tsc_deadline(const struct lapic *apic)
+{
+	return timer_mode(apic) == APIC_LVT_TIMER_TSCDEADLINE;
+}
+
+/* TDCR bits 3, 1 and 0 are an exponent less one, modulo 8: 111 divides by 1. */
+static unsigned int divide_shift(u32 tdcr)
+{
+	return (((tdcr & 3) | (tdcr & 8) >> 1) + 1) & 7;
+}
+
+static void timer_fired(struct lapic *apic)
+{
+	WRITE_ONCE(apic->timer.pending, true);
+	vcpu_request(apic->vcpu, VCPU_REQ_APIC_TIMER);
+	vcpu_kick(apic->vcpu);
+}
+
+static enum hrtimer_restart timer_callback(struct hrtimer *hrtimer)
+{
+	struct lapic *apic = container_of(hrtimer, struct lapic, timer.hrtimer);
+
+	timer_fired(apic);
+	if (!timer_periodic(apic) || !apic->timer.period)
+		return HRTIMER_NORESTART;
+	hrtimer_forward_now(hrtimer, ns_to_ktime(apic->timer.period));
+	return HRTIMER_RESTART;
+}
+
+void lapic_timer_init(struct lapic *apic)
+{
+	hrtimer_setup(&apic->timer.hrtimer, timer_callback, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+static void timer_arm(struct lapic *apic, u64 ns)
+{
+	hrtimer_start(&apic->timer.hrtimer, ktime_add_ns(ktime_get(), ns),
+		      HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+void lapic_timer_stop(struct lapic *apic)
+{
+	hrtimer_cancel(&apic->timer.hrtimer);
+	apic->timer.period = 0;
+	apic->timer.tsc_deadline = 0;
+	WRITE_ONCE(apic->timer.pending, false);
+}
+
+/* The whole count in ns, from TMICT and TDCR. */
+static void timer_set_period(struct lapic *apic)
+{
+	u64 period = (u64)lapic_reg(apic, APIC_TMICT) <<
+		     divide_shift(lapic_reg(apic, APIC_TDCR));
+
+	if (period && timer_periodic(apic))
+		period = max_t(u64, period, PERIOD_MIN_NS);
+	apic->timer.period = period;
+}
+
+/* What has fired before the guest starts anew is an interrupt that was. */
+static void timer_cancel(struct lapic *apic)
+{
+	hrtimer_cancel(&apic->timer.hrtimer);
+	lapic_timer_take(apic->vcpu);
+}
+
+void lapic_timer_restart(struct lapic *apic)
+{
+	timer_cancel(apic);
+	timer_set_period(apic);
+	if (apic->timer.period)
+		timer_arm(apic, apic->timer.period);
+}
+
+/**
+ * lapic_timer_restore() - go on where a saved timer stood
+ * @apic:	LVTT, TMICT and TDCR are in place
+ * @count:	the saved TMCCT
+ *
+ * A one-shot timer at 0 has fired before it was saved, and stays so:
+ * lapic_timer_count() never says 0 while that is still to come. KVM fires it
+ * once more. A TSC deadline comes back by its MSR.
+ */
+void lapic_timer_restore(struct lapic *apic, u32 count)
+{
+	u64 ns = (u64)count << divide_shift(lapic_reg(apic, APIC_TDCR));
+
+	lapic_timer_stop(apic);
+	if (timer_tsc_deadline(apic))
+		return;
+	timer_set_period(apic);
+	if (!apic->timer.period)
+		return;
+	if (!count && timer_periodic(apic))
+		ns = apic->timer.period;
+	if (ns)
+		timer_arm(apic, min(ns, apic->timer.period));
+}
+
+/* ns until the timer fires next; below 1 when that has been. */
+static s64 timer_remaining(struct lapic *apic)
+{
+	s64 ns = ktime_to_ns(ktime_sub(hrtimer_get_expires(&apic->timer.hrtimer), ktime_get()));
+
+	/* The host may be late with a periodic timer: count in the next period. */
+	if (ns <= 0 && timer_periodic(apic))
+		ns = apic->timer.period - (u64)-ns % apic->timer.period;
+	return ns;
+}
+
+u32 lapic_timer_count(struct lapic *apic)
+{
+	unsigned int shift = divide_shift(lapic_reg(apic, APIC_TDCR));
+	s64 ns;
+
+	if (!apic->timer.period || timer_tsc_deadline(apic))
+		return 0;
+	ns = timer_remaining(apic);
+	if (ns > 0)
+		return min_t(u64, ((u64)ns + (1u << shift) - 1) >> shift,
+			     lapic_reg(apic, APIC_TMICT));
+	/* Due, but the interrupt has not been seen: 0 would mean that it has. */
+	return hrtimer_active(&apic->timer.hrtimer) || READ_ONCE(apic->timer.pending);
+}
+
+void lapic_timer_set_divide(struct lapic *apic, u32 tdcr)
+{
+	u32 old = divide_shift(lapic_reg(apic, APIC_TDCR));
+	s64 ns;
+
+	lapic_set_reg(apic, APIC_TDCR, tdcr);
+	if (divide_shift(tdcr) == old || !apic->timer.period)
+		return;
+	/* What is left of the count stays; each step of it takes another time. */
+	hrtimer_cancel(&apic->timer.hrtimer);
+	ns = timer_remaining(apic);
+	timer_set_period(apic);
+	if (ns > 0)
+		timer_arm(apic, (u64)ns >> old << divide_shift(tdcr));
+}
+
+/**
+ * lapic_timer_set_lvt() - LVTT is written
+ * @apic:	the APIC
+ * @lvtt:	the new value, reserved bits cleared
+ *
+ * Entering or leaving TSC-deadline mode disarms the timer (SDM vol. 3,
+ * 11.5.4.1); between one-shot and periodic it runs on.
+ */
+void lapic_timer_set_lvt(struct lapic *apic, u32 lvtt)
+{
+	u32 old = lapic_reg(apic, APIC_LVTT);
+	bool was = timer_tsc_deadline(apic);
+
+	lapic_set_reg(apic, APIC_LVTT, lvtt);
+	if (!((old ^ lvtt) & TIMER_MODE_MASK))
+		return;
+	if (was || timer_tsc_deadline(apic)) {
+		lapic_timer_stop(apic);
+		lapic_set_reg(apic, APIC_TMICT, 0);
+	} else if (apic->timer.period) {
+		timer_set_period(apic);
+	}
+}
+
+/**
+ * lapic_timer_take() - turn a timer that has fired into an interrupt
+ * @vcpu:	in its own thread
+ *
+ * For VCPU_REQ_APIC_TIMER; cheap and harmless at any other time.
+ */
+void lapic_timer_take(struct vcpu *vcpu)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	if (!apic || !READ_ONCE(apic->timer.pending))
+		return;
+	WRITE_ONCE(apic->timer.pending, false);
+	if (timer_tsc_deadline(apic))
+		apic->timer.tsc_deadline = 0;
+	lapic_local(vcpu, APIC_LVTT);
+}
+
+/**
+ * lapic_timer_migrate() - take the timer along to this CPU
+ * @vcpu:	being loaded; preemption is off
+ *
+ * So that its interrupt finds the vCPU here and needs no IPI.
+ */
+void lapic_timer_migrate(struct vcpu *vcpu)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	if (apic && hrtimer_cancel(&apic->timer.hrtimer))
+		hrtimer_start_expires(&apic->timer.hrtimer, HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+/**
+ * lapic_get_tsc_deadline() - IA32_TSC_DEADLINE
+ * @vcpu:	the vCPU
+ *
+ * Return: 0 when it is disarmed, has fired, or the timer is in another mode.
+ */
+u64 lapic_get_tsc_deadline(struct vcpu *vcpu)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	return apic && timer_tsc_deadline(apic) ? apic->timer.tsc_deadline : 0;
+}
+
+/* ns until the guest's TSC reaches @deadline; 0 if it has. */
+static u64 ns_to_deadline(struct vcpu *vcpu, u64 deadline)
+{
+	u32 khz = vcpu->arch.tsc.khz;
+	u64 now = tsc_guest(vcpu, rdtsc());
+	u64 ms;
+	u32 rest;
+
+	if (deadline <= now || !khz)
+		return 0;
+	ms = div_u64_rem(deadline - now, khz, &rest);
+	if (ms >= DEADLINE_MAX_NS / NSEC_PER_MSEC)
+		return DEADLINE_MAX_NS;
+	/* Up, not down: an interrupt before its deadline confuses guests. */
+	return ms * NSEC_PER_MSEC + DIV_ROUND_UP_ULL((u64)rest * NSEC_PER_MSEC, khz);
+}
+
+/**
+ * lapic_set_tsc_deadline() - write IA32_TSC_DEADLINE
+ * @vcpu:	loaded
+ * @deadline:	in the guest's TSC; 0 disarms; ignored in the other modes
+ */
+void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+	u64 ns;
+
+	if (!apic || !lapic_hw_enabled(apic) || !timer_tsc_deadline(apic))
+		return;
+	timer_cancel(apic);
+	apic->timer.tsc_deadline = deadline;
+	if (!deadline)
+		return;
+	ns = ns_to_deadline(vcpu, deadline);
+	if (ns)
+		timer_arm(apic, ns);
+	else
+		timer_fired(apic);
+}
