@@ -13,6 +13,8 @@
 #include <asm/apicdef.h>
 #include <minikvm/types.h>
 
+struct lapic;
+
 /* One interrupt message, whoever sends it: an IPI, an MSI, an IOAPIC pin. */
 struct apic_msg {
 	u32 dest;
