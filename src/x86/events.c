@@ -5,6 +5,7 @@
  * delivery an exit broke off. How hardware is told is the vendor's business;
  * what the events are is struct vcpu_events.
  */
+#include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>

@@ -79,6 +79,7 @@ struct exit {
 		struct {
 			u8 cr;
 			bool write, lmsw, clts;
+			u8 smsw;		/* 0, or the bytes that SMSW stores */
 			u8 gpr;
 			u16 msw;
 			bool decoded;		/* gpr and write are valid */

@@ -4,6 +4,7 @@
  * row. A handler answers 1 to enter the guest again, 0 when the run page is
  * filled for user space, or an errno.
  */
+#include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/kvm_para.h>
 #include <asm/trapnr.h>
@@ -181,9 +182,11 @@ static int exit_hypercall(struct vcpu *vcpu)
 
 /* --- I/O. --- */
 
-static u64 io_merge(u64 old, u64 value, unsigned int size)
+/* Into EAX clears the upper half of RAX; into AL and AX, nothing else. */
+static u64 gpr_merge(u64 old, u64 value, unsigned int size)
 {
-	/* IN to EAX clears the upper half; to AL and AX, nothing else. */
+	if (size == 8)
+		return value;
 	if (size == 4)
 		return (u32)value;
 	return (old & ~GENMASK_ULL(8 * size - 1, 0)) | (value & GENMASK_ULL(8 * size - 1, 0));
@@ -195,7 +198,7 @@ static int complete_in(struct vcpu *vcpu)
 	u64 value = 0;
 
 	memcpy(&value, vcpu->arch.pio_data, run->io.size);
-	vcpu->arch.gpr[GPR_RAX] = io_merge(vcpu->arch.gpr[GPR_RAX], value,
+	vcpu->arch.gpr[GPR_RAX] = gpr_merge(vcpu->arch.gpr[GPR_RAX], value,
 					   vcpu->arch.exit.io.size);
 	return vcpu_skip(vcpu);
 }
@@ -231,7 +234,7 @@ static int io_simple(struct vcpu *vcpu)
 	value = 0;
 	if (io_bus_read(vcpu, BUS_PIO, exit->io.port, exit->io.size, &value))
 		return io_to_user(vcpu, NULL);
-	*rax = io_merge(*rax, value, exit->io.size);
+	*rax = gpr_merge(*rax, value, exit->io.size);
 	return vcpu_skip(vcpu);
 }
 
@@ -371,6 +374,10 @@ static int exit_cr(struct vcpu *vcpu)
 	if (exit->cr.lmsw)
 		return skip_or_gp(vcpu, set_cr0(vcpu, lmsw(vcpu->arch.cr0, exit->cr.msw)));
 	gpr = &vcpu->arch.gpr[exit->cr.gpr];
+	if (exit->cr.smsw) {
+		*gpr = gpr_merge(*gpr, vcpu->arch.cr0, exit->cr.smsw);
+		return vcpu_skip(vcpu);
+	}
 	if (exit->cr.write)
 		return mov_to_cr(vcpu, exit->cr.cr, *gpr);
 	*gpr = cr_read(vcpu, exit->cr.cr);

@@ -13,9 +13,11 @@
  */
 #include <linux/sched/signal.h>
 #include <linux/srcu.h>
+#include <linux/hw_breakpoint.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
 #include <asm/msr.h>
+#include "compat/fpregs.h"
 #include "compat/guest_context.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
@@ -150,7 +152,7 @@ static void breakpoints_in(struct vcpu *vcpu)
 
 static __always_inline bool breakpoints_armed(struct vcpu *vcpu)
 {
-	return effective_dr7(vcpu) & DR_ENABLE_MASK;
+	return effective_dr7(vcpu) & DR7_ENABLES;
 }
 
 static __always_inline void guest_state_in(struct vcpu *vcpu)
@@ -214,6 +216,7 @@ static __always_inline bool enter_guest(struct vcpu *vcpu)
 		events_cancel(vcpu);
 		return false;
 	}
+	compat_fpregs_load();
 	mmu_tlb_sync(vcpu);
 	guest_state_in(vcpu);
 	vtime_account_guest_enter();

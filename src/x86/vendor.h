@@ -15,6 +15,7 @@
 #include <linux/kvm.h>
 #include <linux/static_call.h>
 #include <minikvm/vcpu.h>
+#include "x86/mmu/mmu.h"
 
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEGS };
 
@@ -93,9 +94,11 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(dump,			void,	(struct vcpu *vcpu))
 
 #define V(verb, result, args) result (*verb) args;
+/* One of each vendor; filled by its probe, constant after. */
 struct vendor_ops {
 	const char *name;			/* "SVM" or "VMX" */
 	size_t vm_size, vcpu_size;		/* struct vm, struct vcpu come first */
+	struct spte_format spte_format;
 	/* At module load and unload; may sleep. */
 	int (*setup)(void);
 	void (*teardown)(void);
@@ -129,7 +132,7 @@ VENDOR_VERBS(V)
  * of the other vendor, or another errno after exactly one line that says what
  * is missing and what to do.
  */
-int svm_probe(const struct vendor_ops **ops);
-int vmx_probe(const struct vendor_ops **ops);
+int svm_probe(struct vendor_ops *ops);
+int vmx_probe(struct vendor_ops *ops);
 
 #endif

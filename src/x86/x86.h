@@ -10,6 +10,27 @@
 #include "x86/mmu/mmu.h"
 #include "x86/vendor.h"
 
+/* As many as KVM has; an id is an APIC id, so it may be sparse. */
+#define MAX_VCPUS	1024
+#define MAX_VCPU_IDS	4096
+
+#define MCE_BANKS	32
+
+/* KVM_X86_QUIRK_* that can be disabled here. */
+#define SUPPORTED_QUIRKS						\
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |	\
+	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |	\
+	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT |				\
+	 KVM_X86_QUIRK_FIX_HYPERCALL_INSN |				\
+	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+
+/* Bits of the debug registers that no kernel header names: SDM vol. 3, 17.2. */
+#define DR6_ACTIVE_LOW	0xffff0ff0ULL	/* at rest these read as 1 */
+#define DR6_BD		(1ULL << 13)
+#define DR7_GD		(1ULL << 13)
+#define DR7_RESTING	0x400ULL
+#define DR7_ENABLES	0xffULL
+
 /* DR7 as the hardware shall have it: user space's breakpoints come first. */
 static inline u64 effective_dr7(struct vcpu *vcpu)
 {
@@ -78,6 +99,7 @@ void msr_filter_free(struct vm *vm);
 void msr_filter_apply(struct vcpu *vcpu);	/* to the pass-through MSRs */
 bool msr_filtered(struct vm *vm, u32 index, bool write);
 void msr_reset(struct vcpu *vcpu, bool init);
+u64 msr_mce_supported(void);
 void msr_init(void);				/* module load: probe the list */
 
 /* state.c: control registers and the state ioctls */
@@ -126,9 +148,12 @@ void tsc_write(struct vcpu *vcpu, u64 guest_tsc, bool host);
 void tsc_set_offset(struct vcpu *vcpu, u64 offset);
 void tsc_adjust(struct vcpu *vcpu, s64 delta);
 int tsc_set_khz(struct vcpu *vcpu, u32 khz);
+int tsc_set_default_khz(struct vm *vm, u32 khz);
+void tsc_vcpu_init(struct vcpu *vcpu);
 extern u32 host_tsc_khz;
 
 /* hypercall.c */
 int hypercall(struct vcpu *vcpu);		/* as exit_dispatch */
+bool hypercall_fix(struct vcpu *vcpu);		/* the other vendor's, rewritten */
 
 #endif

@@ -167,6 +167,7 @@ struct vcpu_arch {
 	struct memcache table_cache;	/* MMU tables: x86/mmu/ */
 	struct emul emul;
 	struct emul_replay replay;
+	void *pio_data;			/* the second page of the run mapping */
 
 	u32 guest_debug;		/* KVM_GUESTDBG_* */
 	u64 guest_debug_db[4], guest_debug_dr7, singlestep_rip;

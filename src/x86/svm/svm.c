@@ -517,7 +517,7 @@ static void read_caps(void)
  * Return: 0; -ENODEV, silently, if the CPU has no SVM at all; or -EOPNOTSUPP
  * or -EBUSY after one line.
  */
-int svm_probe(const struct vendor_ops **ops)
+int svm_probe(struct vendor_ops *ops)
 {
 	int r;
 
@@ -529,6 +529,14 @@ int svm_probe(const struct vendor_ops **ops)
 	if (r)
 		return r;
 	read_caps();
-	*ops = &svm_ops;
+	*ops = svm_ops;
+	ops->spte_format = (struct spte_format){
+		.ad_bits = true,
+		.page_1g = vendor_caps.page_1g,
+		.page_2m = true,
+		/* NPT's depth is the host's own: APM 15.25.5. */
+		.levels = pgtable_l5_enabled() ? 5 : 4,
+		.phys_bits = boot_cpu_data.x86_phys_bits,
+	};
 	return 0;
 }

@@ -1,0 +1,661 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * x86 as the common core sees it: module load, the device's, the VM's and the
+ * vCPU's lifetimes and ioctls. What they do lives with its subject; here are
+ * the tables, and the order in which things come and go.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/printk.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <minikvm/arch.h>
+#include <minikvm/ioctl.h>
+#include "x86/irq/irqchip.h"
+#include "x86/irq/lapic.h"
+#include "x86/x86.h"
+
+struct vendor_caps vendor_caps __ro_after_init;
+static struct vendor_ops vendor __ro_after_init;
+
+#define V(verb, result, args)						\
+	DEFINE_STATIC_CALL_NULL(vendor_##verb, *((struct vendor_ops *)0)->verb);
+VENDOR_VERBS(V)
+#undef V
+
+static void bind_vendor(void)
+{
+#define V(verb, result, args)						\
+	static_call_update(vendor_##verb, (typeof(*((struct vendor_ops *)0)->verb) *)vendor.verb);
+	VENDOR_VERBS(V)
+#undef V
+}
+
+/* --- The module. --- */
+
+static int probe_vendor(void)
+{
+	int r = svm_probe(&vendor);
+
+	if (r == -ENODEV)
+		r = vmx_probe(&vendor);
+	if (r == -ENODEV)
+		pr_err("this CPU has neither AMD SVM nor Intel VMX\n");
+	return r;
+}
+
+int arch_init(void)
+{
+	int r;
+
+	r = probe_vendor();
+	if (r)
+		return r;
+	bind_vendor();
+	r = vendor.setup();
+	if (r)
+		return r;
+	r = mmu_init(&vendor.spte_format);
+	if (r)
+		goto err_vendor;
+	r = clock_init();
+	if (r)
+		goto err_mmu;
+	run_init();
+	cpuid_init();
+	msr_init();
+	return 0;
+
+err_mmu:
+	mmu_exit();
+err_vendor:
+	vendor.teardown();
+	return r;
+}
+
+void arch_exit(void)
+{
+	clock_exit();
+	mmu_exit();
+	vendor.teardown();
+}
+
+int arch_cpu_enable(void)
+{
+	return static_call(vendor_cpu_enable)();
+}
+
+void arch_cpu_disable(void)
+{
+	static_call(vendor_cpu_disable)();
+}
+
+/* --- The device's ioctls. --- */
+
+static long dev_msr_index_list(void *obj, void *arg, unsigned long raw)
+{
+	return msr_index_list((void __user *)raw);
+}
+
+static long dev_msr_feature_list(void *obj, void *arg, unsigned long raw)
+{
+	return msr_feature_index_list((void __user *)raw);
+}
+
+static long dev_get_msrs(void *obj, void *arg, unsigned long raw)
+{
+	return msr_feature_io((void __user *)raw);
+}
+
+static long dev_get_cpuid(unsigned long raw, int (*get)(struct kvm_cpuid2 *,
+							 struct kvm_cpuid_entry2 __user *))
+{
+	struct kvm_cpuid2 __user *user = (void __user *)raw;
+	struct kvm_cpuid2 head;
+	int r;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	r = get(&head, user->entries);
+	if (r)
+		return r;
+	return copy_to_user(user, &head, sizeof(head)) ? -EFAULT : 0;
+}
+
+static long dev_supported_cpuid(void *obj, void *arg, unsigned long raw)
+{
+	return dev_get_cpuid(raw, cpuid_get_supported);
+}
+
+static long dev_emulated_cpuid(void *obj, void *arg, unsigned long raw)
+{
+	return dev_get_cpuid(raw, cpuid_get_emulated);
+}
+
+static long dev_mce_cap(void *obj, void *arg, unsigned long raw)
+{
+	*(u64 *)arg = msr_mce_supported();
+	return 0;
+}
+
+static const struct ioctl_row dev_ioctls[] = {
+	{ KVM_GET_MSR_INDEX_LIST,		IOCTL_RAW,	dev_msr_index_list },
+	{ KVM_GET_MSR_FEATURE_INDEX_LIST,	IOCTL_RAW,	dev_msr_feature_list },
+	{ KVM_GET_MSRS,				IOCTL_RAW,	dev_get_msrs },
+	{ KVM_GET_SUPPORTED_CPUID,		IOCTL_RAW,	dev_supported_cpuid },
+	{ KVM_GET_EMULATED_CPUID,		IOCTL_RAW,	dev_emulated_cpuid },
+	{ KVM_X86_GET_MCE_CAP_SUPPORTED,	0,		dev_mce_cap },
+};
+
+long arch_dev_ioctl(unsigned int cmd, unsigned long raw)
+{
+	long r = ioctl_call(dev_ioctls, ARRAY_SIZE(dev_ioctls), NULL, cmd, raw);
+
+	/* KVM says -EINVAL for what its device does not know. */
+	return r == -ENOTTY ? -EINVAL : r;
+}
+
+/* --- A VM. --- */
+
+size_t arch_vm_size(void)
+{
+	return vendor.vm_size;
+}
+
+int arch_vm_init(struct vm *vm, unsigned long type)
+{
+	int r;
+
+	if (type)
+		return -EINVAL;
+	mutex_init(&vm->arch.apic_map_lock);
+	raw_spin_lock_init(&vm->arch.clock_lock);
+	clock_vm_init(vm);
+	r = mmu_vm_init(vm);
+	if (r)
+		return r;
+	r = static_call(vendor_vm_init)(vm);
+	if (r)
+		mmu_vm_destroy(vm);
+	return r;
+}
+
+void arch_vm_pre_destroy(struct vm *vm)
+{
+	pit_destroy(vm);
+}
+
+void arch_vm_destroy(struct vm *vm)
+{
+	irqchip_destroy(vm);
+	msr_filter_free(vm);
+	static_call(vendor_vm_destroy)(vm);
+	mmu_vm_destroy(vm);
+}
+
+bool arch_vm_has_irqchip(struct vm *vm)
+{
+	return vm->arch.irqchip != IRQCHIP_NONE;
+}
+
+static long vm_create_irqchip(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (vm->arch.irqchip != IRQCHIP_NONE)
+		r = -EEXIST;
+	else if (!vm->nvcpus)
+		r = irqchip_create(vm);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long vm_get_irqchip(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+
+	return vm->arch.irqchip == IRQCHIP_KERNEL ? irqchip_get(vm, arg) : -ENXIO;
+}
+
+static long vm_set_irqchip(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+
+	return vm->arch.irqchip == IRQCHIP_KERNEL ? irqchip_set(vm, arg) : -ENXIO;
+}
+
+static long create_pit(struct vm *vm, const struct kvm_pit_config *config)
+{
+	long r = -ENOENT;
+
+	mutex_lock(&vm->lock);
+	if (vm->arch.pit)
+		r = -EEXIST;
+	else if (vm->arch.irqchip == IRQCHIP_KERNEL)
+		r = pit_create(vm, config);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long vm_create_pit(void *obj, void *arg, unsigned long raw)
+{
+	const struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+	return create_pit(obj, &config);
+}
+
+static long vm_create_pit2(void *obj, void *arg, unsigned long raw)
+{
+	return create_pit(obj, arg);
+}
+
+static long vm_get_pit2(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+
+	return vm->arch.pit ? pit_get(vm, arg) : -ENXIO;
+}
+
+static long vm_set_pit2(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+
+	return vm->arch.pit ? pit_set(vm, arg) : -ENXIO;
+}
+
+/* The older struct is the newer one's beginning. */
+static long vm_get_pit(void *obj, void *arg, unsigned long raw)
+{
+	struct kvm_pit_state2 s = {};
+	long r = vm_get_pit2(obj, &s, raw);
+
+	memcpy(arg, &s, sizeof(struct kvm_pit_state));
+	return r;
+}
+
+static long vm_set_pit(void *obj, void *arg, unsigned long raw)
+{
+	struct kvm_pit_state2 s = {};
+
+	memcpy(&s, arg, sizeof(struct kvm_pit_state));
+	return vm_set_pit2(obj, &s, raw);
+}
+
+static long vm_reinject(void *obj, void *arg, unsigned long raw)
+{
+	const struct kvm_reinject_control *control = arg;
+	struct vm *vm = obj;
+
+	return vm->arch.pit ? pit_set_reinject(vm, control->pit_reinject) : -ENXIO;
+}
+
+/*
+ * KVM on lesser hardware needs room for a task state and a page table of its
+ * own; minikvm has no use for either, and only checks and remembers.
+ */
+static long vm_set_tss(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+
+	if (raw > (u32)(-3 * PAGE_SIZE))
+		return -EINVAL;
+	vm->arch.tss_addr = raw;
+	return 0;
+}
+
+static long vm_set_identity_map(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nvcpus) {
+		vm->arch.identity_map_addr = *(u64 *)arg;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long vm_set_boot_cpu(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+	long r = -EBUSY;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nvcpus) {
+		vm->arch.bsp_id = raw;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long vm_get_clock(void *obj, void *arg, unsigned long raw)
+{
+	return clock_vm_get(obj, arg);
+}
+
+static long vm_set_clock(void *obj, void *arg, unsigned long raw)
+{
+	return clock_vm_set(obj, arg);
+}
+
+static long vm_msr_filter(void *obj, void *arg, unsigned long raw)
+{
+	return msr_filter_set(obj, (void __user *)raw);
+}
+
+/* The number of shadow pages: there are none to limit, but VMMs ask. */
+static long vm_set_mmu_pages(void *obj, void *arg, unsigned long raw)
+{
+	return raw < 64 ? -EINVAL : 0;
+}
+
+static long vm_get_mmu_pages(void *obj, void *arg, unsigned long raw)
+{
+	return 0;
+}
+
+static long vm_set_tsc_khz(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nvcpus)
+		r = tsc_set_default_khz(vm, raw);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long vm_get_tsc_khz(void *obj, void *arg, unsigned long raw)
+{
+	struct vm *vm = obj;
+
+	return vm->arch.default_tsc_khz;
+}
+
+static const struct ioctl_row vm_ioctls[] = {
+	{ KVM_CREATE_IRQCHIP,		0,		vm_create_irqchip },
+	{ KVM_GET_IRQCHIP,		0,		vm_get_irqchip },
+	{ KVM_SET_IRQCHIP,		0,		vm_set_irqchip },
+	{ KVM_CREATE_PIT,		0,		vm_create_pit },
+	{ KVM_CREATE_PIT2,		0,		vm_create_pit2 },
+	{ KVM_GET_PIT,			0,		vm_get_pit },
+	{ KVM_SET_PIT,			0,		vm_set_pit },
+	{ KVM_GET_PIT2,			0,		vm_get_pit2 },
+	{ KVM_SET_PIT2,			0,		vm_set_pit2 },
+	{ KVM_REINJECT_CONTROL,		0,		vm_reinject },
+	{ KVM_SET_TSS_ADDR,		0,		vm_set_tss },
+	{ KVM_SET_IDENTITY_MAP_ADDR,	0,		vm_set_identity_map },
+	{ KVM_SET_BOOT_CPU_ID,		0,		vm_set_boot_cpu },
+	{ KVM_GET_CLOCK,		0,		vm_get_clock },
+	{ KVM_SET_CLOCK,		0,		vm_set_clock },
+	{ KVM_X86_SET_MSR_FILTER,	IOCTL_RAW,	vm_msr_filter },
+	{ KVM_SET_NR_MMU_PAGES,		0,		vm_set_mmu_pages },
+	{ KVM_GET_NR_MMU_PAGES,		0,		vm_get_mmu_pages },
+	{ KVM_SET_TSC_KHZ,		0,		vm_set_tsc_khz },
+	{ KVM_GET_TSC_KHZ,		0,		vm_get_tsc_khz },
+};
+
+long arch_vm_ioctl(struct vm *vm, unsigned int cmd, unsigned long raw)
+{
+	return ioctl_call(vm_ioctls, ARRAY_SIZE(vm_ioctls), vm, cmd, raw);
+}
+
+/* --- What KVM_CHECK_EXTENSION says yes to, and KVM_ENABLE_CAP turns on. --- */
+
+static long cap_nr_vcpus(struct vm *vm)
+{
+	return min_t(long, num_online_cpus(), MAX_VCPUS);
+}
+
+static long cap_tsc_control(struct vm *vm)
+{
+	return vendor_caps.tsc_scaling;
+}
+
+static long cap_xsave2(struct vm *vm)
+{
+	return fpu_xsave_size(vm);
+}
+
+static long cap_mce(struct vm *vm)
+{
+	return MCE_BANKS;
+}
+
+static const struct {
+	long cap, value;
+	long (*ask)(struct vm *vm);
+} extensions[] = {
+	{ KVM_CAP_NR_VCPUS,		0, cap_nr_vcpus },
+	{ KVM_CAP_MAX_VCPUS,		MAX_VCPUS },
+	{ KVM_CAP_MAX_VCPU_ID,		MAX_VCPU_IDS },
+	{ KVM_CAP_IRQCHIP,		1 },
+	{ KVM_CAP_HLT,			1 },
+	{ KVM_CAP_SET_TSS_ADDR,		1 },
+	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
+	{ KVM_CAP_EXT_CPUID,		1 },
+	{ KVM_CAP_EXT_EMUL_CPUID,	1 },
+	{ KVM_CAP_CLOCKSOURCE,		1 },
+	{ KVM_CAP_ADJUST_CLOCK,		KVM_CLOCK_VALID_FLAGS },
+	{ KVM_CAP_PIT,			1 },
+	{ KVM_CAP_PIT2,			1 },
+	{ KVM_CAP_PIT_STATE2,		1 },
+	{ KVM_CAP_REINJECT_CONTROL,	1 },
+	{ KVM_CAP_NOP_IO_DELAY,		1 },
+	{ KVM_CAP_MP_STATE,		1 },
+	{ KVM_CAP_USER_NMI,		1 },
+	{ KVM_CAP_VCPU_EVENTS,		1 },
+	{ KVM_CAP_DEBUGREGS,		1 },
+	{ KVM_CAP_XSAVE,		1 },
+	{ KVM_CAP_XSAVE2,		0, cap_xsave2 },
+	{ KVM_CAP_XCRS,			1 },
+	{ KVM_CAP_SREGS2,		1 },
+	{ KVM_CAP_MCE,			0, cap_mce },
+	{ KVM_CAP_GET_TSC_KHZ,		1 },
+	{ KVM_CAP_TSC_CONTROL,		0, cap_tsc_control },
+	{ KVM_CAP_TSC_DEADLINE_TIMER,	1 },
+	{ KVM_CAP_VCPU_ATTRIBUTES,	1 },
+	{ KVM_CAP_SET_BOOT_CPU_ID,	1 },
+	{ KVM_CAP_KVMCLOCK_CTRL,	1 },
+	{ KVM_CAP_SET_GUEST_DEBUG,	1 },
+	{ KVM_CAP_GET_MSR_FEATURES,	1 },
+	{ KVM_CAP_X86_USER_SPACE_MSR,	1 },
+	{ KVM_CAP_X86_MSR_FILTER,	1 },
+	{ KVM_CAP_EXCEPTION_PAYLOAD,	1 },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS,	1 },
+	{ KVM_CAP_DISABLE_QUIRKS2,	SUPPORTED_QUIRKS },
+	{ KVM_CAP_ENABLE_CAP,		1 },
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
+};
+
+long arch_vm_check_extension(struct vm *vm, long cap)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(extensions); i++)
+		if (extensions[i].cap == cap)
+			return extensions[i].ask ? extensions[i].ask(vm) : extensions[i].value;
+	return 0;
+}
+
+static long enable_quirks(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && (cap->args[0] & ~SUPPORTED_QUIRKS))
+		return -EINVAL;
+	vm->arch.disabled_quirks = cap->args[0];
+	return 0;
+}
+
+static long enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r = -EINVAL;
+
+	if (cap->args[0] > 24)	/* pins of an IOAPIC in user space */
+		return r;
+	mutex_lock(&vm->lock);
+	if (vm->arch.irqchip != IRQCHIP_NONE)
+		r = -EEXIST;
+	else if (!vm->nvcpus)
+		r = irqchip_create_split(vm, cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long enable_user_msr(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
+				  KVM_MSR_EXIT_REASON_FILTER))
+		return -EINVAL;
+	vm->arch.user_space_msr_mask = cap->args[0];
+	return 0;
+}
+
+static long enable_payload(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	vm->arch.exception_payload = cap->args[0];
+	return 0;
+}
+
+static long enable_triple_fault(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	vm->arch.triple_fault_event = cap->args[0];
+	return 0;
+}
+
+static long enable_emulation_exit(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~1ULL)
+		return -EINVAL;
+	vm->arch.exit_on_emulation_error = cap->args[0];
+	return 0;
+}
+
+static long enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (cap->args[0] && cap->args[0] <= MAX_VCPU_IDS &&
+	    (!vm->max_vcpu_ids || vm->max_vcpu_ids == cap->args[0])) {
+		vm->max_vcpu_ids = cap->args[0];
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static const struct {
+	u32 cap;
+	long (*enable)(struct vm *vm, const struct kvm_enable_cap *cap);
+} enablers[] = {
+	{ KVM_CAP_DISABLE_QUIRKS,		enable_quirks },
+	{ KVM_CAP_DISABLE_QUIRKS2,		enable_quirks },
+	{ KVM_CAP_SPLIT_IRQCHIP,		enable_split_irqchip },
+	{ KVM_CAP_X86_USER_SPACE_MSR,		enable_user_msr },
+	{ KVM_CAP_EXCEPTION_PAYLOAD,		enable_payload },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT,	enable_triple_fault },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE,	enable_emulation_exit },
+	{ KVM_CAP_MAX_VCPU_ID,			enable_max_vcpu_id },
+};
+
+long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	unsigned int i;
+
+	if (cap->flags)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(enablers); i++)
+		if (enablers[i].cap == cap->cap)
+			return enablers[i].enable(vm, cap);
+	return -EINVAL;
+}
+
+/* --- A vCPU. --- */
+
+const unsigned int arch_vcpu_mmap_pages = 2;	/* struct kvm_run, port data */
+
+size_t arch_vcpu_size(void)
+{
+	return vendor.vcpu_size;
+}
+
+int arch_vcpu_precreate(struct vm *vm, unsigned int id)
+{
+	unsigned int ids = vm->max_vcpu_ids ?: MAX_VCPU_IDS;
+
+	/* The first decides which one boots, unless user space has. */
+	return id >= ids || vm->nvcpus >= MAX_VCPUS ? -EINVAL : 0;
+}
+
+int arch_vcpu_create(struct vcpu *vcpu)
+{
+	int r = -ENOMEM;
+
+	vcpu->arch.user_irq = -1;
+	vcpu->arch.pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vcpu->arch.pio_data)
+		return r;
+	r = fpu_create(vcpu);
+	if (r)
+		goto err_pio;
+	r = mmu_vcpu_init(vcpu);
+	if (r)
+		goto err_fpu;
+	r = static_call(vendor_vcpu_init)(vcpu);
+	if (r)
+		goto err_mmu;
+	if (vcpu->vm->arch.irqchip != IRQCHIP_NONE) {
+		r = lapic_create(vcpu);
+		if (r)
+			goto err_vendor;
+	}
+	vcpu_load(vcpu);
+	vcpu_reset(vcpu, false);
+	tsc_vcpu_init(vcpu);
+	vcpu_put(vcpu);
+	vcpu_request(vcpu, VCPU_REQ_LOAD_ROOT);
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	return 0;
+
+err_vendor:
+	static_call(vendor_vcpu_destroy)(vcpu);
+err_mmu:
+	mmu_vcpu_destroy(vcpu);
+err_fpu:
+	fpu_destroy(vcpu);
+err_pio:
+	free_page((unsigned long)vcpu->arch.pio_data);
+	return r;
+}
+
+void arch_vcpu_postcreate(struct vcpu *vcpu)
+{
+}
+
+void arch_vcpu_destroy(struct vcpu *vcpu)
+{
+	lapic_destroy(vcpu);
+	static_call(vendor_vcpu_destroy)(vcpu);
+	mmu_vcpu_destroy(vcpu);
+	cpuid_free(vcpu);
+	fpu_destroy(vcpu);
+	free_page((unsigned long)vcpu->arch.pio_data);
+}
+
+struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff)
+{
+	return pgoff == 1 ? virt_to_page(vcpu->arch.pio_data) : NULL;
+}
+
+long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw)
+{
+	return state_ioctl(vcpu, cmd, raw);
+}

@@ -1,0 +1,636 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Between the core and the emulator: the emulator's operations on a real vcpu,
+ * and what becomes of its results. How instructions work is in emulate/; what
+ * guest memory is, in mmu/ and guest_memory.c.
+ *
+ * All of this runs under vm->srcu with the guest's FPU state loaded.
+ */
+#include <linux/percpu.h>
+#include <linux/sched/signal.h>
+#include <asm/debugreg.h>
+#include <asm/trap_pf.h>
+#include <asm/trapnr.h>
+#include <minikvm/bus.h>
+#include <minikvm/guest_memory.h>
+#include "compat/fpregs.h"
+#include "x86/irq/lapic.h"
+#include "x86/x86.h"
+
+/* Iterations of a string instruction before the guest's events have a look. */
+#define STRING_BATCH	256
+
+static struct vcpu *emul_vcpu(struct emul *e)
+{
+	return container_of(e, struct vcpu, arch.emul);
+}
+
+static u32 user_access(struct vcpu *vcpu)
+{
+	return static_call(vendor_cpl)(vcpu) == 3 ? X86_PF_USER : 0;
+}
+
+static int record_fault(struct emul *e, const struct guest_fault *fault)
+{
+	e->fault.vector = fault->vector;
+	e->fault.has_error_code = true;
+	e->fault.error_code = fault->error_code;
+	e->fault.cr2 = fault->address;
+	return EMUL_FAULT;
+}
+
+/* --- Memory: one piece of an access, within a page. --- */
+
+struct piece {
+	gpa_t gpa;
+	unsigned int len;
+	bool memory;		/* a slot is there, and may be used so */
+};
+
+static int locate(struct emul *e, u64 la, unsigned int len, u32 access, struct piece *p)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+	struct guest_fault fault;
+	bool writable;
+
+	p->len = min_t(u64, len, PAGE_SIZE - offset_in_page(la));
+	if (guest_translate(vcpu, la, access, &p->gpa, &fault))
+		return record_fault(e, &fault);
+	p->memory = guest_hva(vcpu->vm, p->gpa >> PAGE_SHIFT, &writable) &&
+		    (writable || !(access & X86_PF_WRITE));
+	return EMUL_OK;
+}
+
+/* An access has at most two pages; both are looked at before either is used. */
+static int locate_all(struct emul *e, u64 la, unsigned int len, u32 access,
+		      struct piece p[2])
+{
+	int rc = locate(e, la, len, access, &p[0]);
+
+	p[1].len = 0;
+	if (rc || p[0].len == len)
+		return rc;
+	return locate(e, la + p[0].len, len - p[0].len, access, &p[1]);
+}
+
+static bool device_read(struct vcpu *vcpu, struct emul_piece *piece)
+{
+	return !lapic_mmio_read(vcpu, piece->addr, piece->len, piece->data) ||
+	       !io_bus_read(vcpu, BUS_MMIO, piece->addr, piece->len, piece->data);
+}
+
+static bool device_write(struct vcpu *vcpu, struct emul_piece *piece)
+{
+	return !lapic_mmio_write(vcpu, piece->addr, piece->len, piece->data) ||
+	       !io_bus_write(vcpu, BUS_MMIO, piece->addr, piece->len, piece->data);
+}
+
+static int mmio(struct emul *e, gpa_t gpa, void *buf, unsigned int len, bool write)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+	struct emul_replay *replay = &vcpu->arch.replay;
+	int rc;
+
+	while ((rc = emul_replay_mmio(replay, gpa, buf, len, write)) == EMUL_SUSPEND) {
+		struct emul_piece *piece = emul_replay_pending(replay);
+
+		if (!(write ? device_write(vcpu, piece) : device_read(vcpu, piece)))
+			return EMUL_SUSPEND;
+		emul_replay_answered(replay);
+	}
+	return rc;
+}
+
+static int read_piece(struct emul *e, const struct piece *p, void *buf)
+{
+	if (!p->memory)
+		return mmio(e, p->gpa, buf, p->len, false);
+	return guest_read(emul_vcpu(e)->vm, p->gpa, buf, p->len) ? EMUL_UNHANDLED : EMUL_OK;
+}
+
+static int write_piece(struct emul *e, const struct piece *p, const void *buf)
+{
+	if (!p->memory)
+		return mmio(e, p->gpa, (void *)buf, p->len, true);
+	return guest_write(emul_vcpu(e)->vm, p->gpa, buf, p->len) ? EMUL_UNHANDLED : EMUL_OK;
+}
+
+static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+	struct guest_fault fault;
+	int r = guest_read_virt(vcpu, la, buf, len,
+				user_access(vcpu) | X86_PF_INSTR, &fault);
+
+	if (r == -EFAULT)
+		return record_fault(e, &fault);
+	return r ? EMUL_UNHANDLED : EMUL_OK;
+}
+
+static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why)
+{
+	u32 access = why == EMUL_READ ? user_access(emul_vcpu(e)) : 0;
+	struct piece p[2];
+	int rc = locate_all(e, la, len, access, p);
+
+	if (!rc)
+		rc = read_piece(e, &p[0], buf);
+	if (!rc && p[1].len)
+		rc = read_piece(e, &p[1], buf + p[0].len);
+	return rc;
+}
+
+static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
+{
+	struct piece p[2];
+	int rc = locate_all(e, la, len, user_access(emul_vcpu(e)) | X86_PF_WRITE, p);
+
+	if (!rc)
+		rc = write_piece(e, &p[0], buf);
+	if (!rc && p[1].len)
+		rc = write_piece(e, &p[1], buf + p[0].len);
+	return rc;
+}
+
+static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
+		      unsigned int len)
+{
+	struct piece p[2];
+	int rc = locate_all(e, la, len, user_access(emul_vcpu(e)) | X86_PF_WRITE, p);
+
+	if (rc)
+		return rc;
+	/* No bus locks two pages, or a device: write what a CPU would. */
+	if (p[1].len || !p[0].memory)
+		return op_write(e, la, new, len);
+	rc = guest_cmpxchg(emul_vcpu(e)->vm, p[0].gpa, (void *)old, new, len);
+	if (rc == -EAGAIN)
+		return EMUL_AGAIN;
+	return rc ? EMUL_UNHANDLED : EMUL_OK;
+}
+
+static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
+{
+	u32 access = user_access(emul_vcpu(e)) | (write ? X86_PF_WRITE : 0);
+	struct piece p[2];
+	int rc = locate_all(e, la, len, access, p);
+
+	if (rc)
+		return rc;
+	return p[0].memory && (!p[1].len || p[1].memory) ? EMUL_OK : EMUL_SUSPEND;
+}
+
+/* --- Registers. --- */
+
+static void op_segment(struct emul *e, enum emul_seg seg, struct kvm_segment *out)
+{
+	BUILD_BUG_ON((int)EMUL_SEG_CS != SEG_CS || (int)EMUL_SEG_GS != SEG_GS ||
+		     (int)EMUL_SEG_TR != SEG_TR);
+	static_call(vendor_get_segment)(emul_vcpu(e), (enum seg)seg, out);
+}
+
+static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+
+	switch (reg) {
+	case EMUL_CPL:
+		return static_call(vendor_cpl)(vcpu);
+	case EMUL_CR0:
+		return vcpu->arch.cr0;
+	case EMUL_CR4:
+		return vcpu->arch.cr4;
+	case EMUL_XCR0:
+		return vcpu->arch.xcr0;
+	}
+	return 0;
+}
+
+/* --- Ports: string I/O alone comes here; plain IN and OUT is exits.c's. --- */
+
+static bool port_read(struct vcpu *vcpu, const struct emul_piece *piece)
+{
+	void *data = vcpu->arch.pio_data;
+	unsigned int i;
+
+	for (i = 0; i < piece->count; i++, data += piece->len)
+		if (io_bus_read(vcpu, BUS_PIO, piece->addr, piece->len, data))
+			return false;
+	return true;
+}
+
+static bool port_write(struct vcpu *vcpu, const struct emul_piece *piece)
+{
+	const void *data = vcpu->arch.pio_data;
+	unsigned int i;
+
+	for (i = 0; i < piece->count; i++, data += piece->len)
+		if (io_bus_write(vcpu, BUS_PIO, piece->addr, piece->len, data))
+			return false;
+	return true;
+}
+
+static int op_pio_in(struct emul *e, u16 port, unsigned int size, void *buf, u32 *count)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+	struct emul_replay *replay = &vcpu->arch.replay;
+	int rc;
+
+	while ((rc = emul_replay_pio(replay, port, size, count, false)) == EMUL_SUSPEND) {
+		if (!port_read(vcpu, emul_replay_pending(replay)))
+			return EMUL_SUSPEND;
+		emul_replay_answered(replay);
+	}
+	if (rc == EMUL_OK)
+		memcpy(buf, vcpu->arch.pio_data, size * *count);
+	return rc;
+}
+
+static int op_pio_out(struct emul *e, u16 port, unsigned int size, const void *buf, u32 *count)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+	struct emul_replay *replay = &vcpu->arch.replay;
+	int rc;
+
+	while ((rc = emul_replay_pio(replay, port, size, count, true)) == EMUL_SUSPEND) {
+		struct emul_piece *piece = emul_replay_pending(replay);
+
+		memcpy(vcpu->arch.pio_data, buf, size * piece->count);
+		if (!port_write(vcpu, piece))
+			return EMUL_SUSPEND;
+		emul_replay_answered(replay);
+	}
+	return rc;
+}
+
+/* --- Vector registers: the guest's are in the CPU while KVM_RUN lasts. --- */
+
+#define VECTOR_REGS(V)							\
+	V(0) V(1) V(2) V(3) V(4) V(5) V(6) V(7)				\
+	V(8) V(9) V(10) V(11) V(12) V(13) V(14) V(15)
+
+#define LOAD_XMM(n)	case n: asm volatile("movdqu %0, %%xmm" #n : : "m" (*v)); break;
+#define SAVE_XMM(n)	case n: asm volatile("movdqu %%xmm" #n ", %0" : "=m" (*v)); break;
+#define LOAD_YMM(n)	case n: asm volatile("vmovdqu %0, %%ymm" #n : : "m" (*v)); break;
+#define SAVE_YMM(n)	case n: asm volatile("vmovdqu %%ymm" #n ", %0" : "=m" (*v)); break;
+
+struct xmm { u8 bytes[16]; };
+struct ymm { u8 bytes[32]; };
+
+static void save_xmm(unsigned int reg, struct xmm *v)
+{
+	switch (reg) { VECTOR_REGS(SAVE_XMM) }
+}
+
+static void load_xmm(unsigned int reg, const struct xmm *v)
+{
+	switch (reg) { VECTOR_REGS(LOAD_XMM) }
+}
+
+static void save_ymm(unsigned int reg, struct ymm *v)
+{
+	switch (reg) { VECTOR_REGS(SAVE_YMM) }
+}
+
+static void load_ymm(unsigned int reg, const struct ymm *v)
+{
+	switch (reg) { VECTOR_REGS(LOAD_YMM) }
+}
+
+static void op_read_vec(struct emul *e, unsigned int reg, void *buf, unsigned int len)
+{
+	fpregs_lock();
+	compat_fpregs_load();
+	if (len == sizeof(struct ymm))
+		save_ymm(reg, buf);
+	else
+		save_xmm(reg, buf);
+	fpregs_unlock();
+}
+
+static void op_write_vec(struct emul *e, unsigned int reg, const void *buf, unsigned int len)
+{
+	fpregs_lock();
+	compat_fpregs_load();
+	if (len == sizeof(struct ymm))
+		load_ymm(reg, buf);
+	else
+		load_xmm(reg, buf);
+	fpregs_unlock();
+}
+
+static const struct emul_ops emul_ops = {
+	.fetch		= op_fetch,
+	.read		= op_read,
+	.write		= op_write,
+	.cmpxchg	= op_cmpxchg,
+	.probe		= op_probe,
+	.segment	= op_segment,
+	.sysreg		= op_sysreg,
+	.pio_in		= op_pio_in,
+	.pio_out	= op_pio_out,
+	.read_vec	= op_read_vec,
+	.write_vec	= op_write_vec,
+};
+
+/* --- The instruction at RIP. --- */
+
+static enum emul_mode code_mode(struct vcpu *vcpu)
+{
+	bool db, l;
+
+	if (!(vcpu->arch.cr0 & X86_CR0_PE))
+		return EMUL_REAL;
+	if (vcpu->arch.rflags & X86_EFLAGS_VM)
+		return EMUL_VM86;
+	static_call(vendor_cs_mode)(vcpu, &db, &l);
+	if (l && is_long_mode(vcpu))
+		return EMUL_LONG64;
+	return db ? EMUL_PROT32 : EMUL_PROT16;
+}
+
+static int decode(struct vcpu *vcpu)
+{
+	struct emul *e = &vcpu->arch.emul;
+
+	e->ops = &emul_ops;
+	e->gpr = vcpu->arch.gpr;
+	e->rip = vcpu->arch.rip;
+	e->rflags = vcpu->arch.rflags;
+	e->mode = code_mode(vcpu);
+	return emul_decode(e);
+}
+
+static void raise(struct vcpu *vcpu, const struct emul_fault *f)
+{
+	struct guest_fault fault = {
+		.vector = f->vector, .error_code = f->error_code, .address = f->cr2,
+	};
+
+	if (f->vector == X86_TRAP_PF)
+		queue_page_fault(vcpu, &fault);
+	else if (f->has_error_code)
+		queue_exception_ec(vcpu, f->vector, f->error_code);
+	else
+		queue_exception(vcpu, f->vector);
+}
+
+/**
+ * emulate_failed() - give up on an instruction
+ * @vcpu: the vCPU, loaded
+ *
+ * A guest's kernel ends in KVM_EXIT_INTERNAL_ERROR with the bytes; its user
+ * space may not bring the machine down and gets #UD.
+ *
+ * Return: as exit_dispatch().
+ */
+int emulate_failed(struct vcpu *vcpu)
+{
+	const struct emul_insn *insn = &vcpu->arch.emul.insn;
+	struct kvm_run *run = vcpu->run;
+
+	if (static_call(vendor_cpl)(vcpu) && !vcpu->vm->arch.exit_on_emulation_error) {
+		queue_exception(vcpu, X86_TRAP_UD);
+		return 1;
+	}
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->emulation_failure.ndata = 3;	/* flags, and two words of bytes */
+	run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+	run->emulation_failure.insn_size = sizeof(run->emulation_failure.insn_bytes);
+	memcpy(run->emulation_failure.insn_bytes, insn->bytes,
+	       sizeof(run->emulation_failure.insn_bytes));
+	return 0;
+}
+
+static int resume(struct vcpu *vcpu);
+
+/* EMUL_SUSPEND: the VMM is asked, and resume() goes on with its answer. */
+static int ask_user(struct vcpu *vcpu)
+{
+	const struct emul_piece *piece = emul_replay_pending(&vcpu->arch.replay);
+	struct kvm_run *run = vcpu->run;
+
+	vcpu->arch.complete = resume;
+	if (piece->kind == EMUL_PIECE_PIO_IN || piece->kind == EMUL_PIECE_PIO_OUT) {
+		run->exit_reason = KVM_EXIT_IO;
+		run->io.direction = piece->kind == EMUL_PIECE_PIO_IN ?
+			KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+		run->io.size = piece->len;
+		run->io.port = piece->addr;
+		run->io.count = piece->count;
+		run->io.data_offset = PAGE_SIZE;
+		return 0;
+	}
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = piece->addr;
+	run->mmio.len = piece->len;
+	run->mmio.is_write = piece->kind == EMUL_PIECE_MMIO_WRITE;
+	if (run->mmio.is_write)
+		memcpy(run->mmio.data, piece->data, sizeof(piece->data));
+	return 0;
+}
+
+static void commit(struct vcpu *vcpu)
+{
+	const struct emul *e = &vcpu->arch.emul;
+
+	vcpu->arch.rip = e->rip;
+	vcpu->arch.rflags = e->rflags & ~(u64)X86_EFLAGS_RF;
+	static_call(vendor_set_shadow)(vcpu, 0);
+	if (e->single_step)
+		queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
+}
+
+static bool interrupted(struct vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests) || need_resched() || signal_pending(current);
+}
+
+static int execute(struct vcpu *vcpu)
+{
+	struct emul *e = &vcpu->arch.emul;
+	unsigned int n = STRING_BATCH;
+	int rc;
+
+	do {
+		emul_replay_restart(&vcpu->arch.replay);
+		rc = emul_execute(e);
+		if (rc == EMUL_SUSPEND)
+			return ask_user(vcpu);
+		emul_replay_forget(&vcpu->arch.replay);
+		if (rc == EMUL_OK || rc == EMUL_AGAIN)
+			commit(vcpu);
+	} while (rc == EMUL_AGAIN && --n && !interrupted(vcpu));
+
+	if (rc == EMUL_FAULT)
+		raise(vcpu, &e->fault);
+	return rc == EMUL_UNHANDLED ? emulate_failed(vcpu) : 1;
+}
+
+static int resume_locked(struct vcpu *vcpu)
+{
+	struct emul_replay *replay = &vcpu->arch.replay;
+	struct emul_piece *piece = emul_replay_pending(replay);
+
+	/* User space moved the guest elsewhere: the instruction is no more. */
+	if (vcpu->arch.rip != vcpu->arch.emul.rip) {
+		emul_replay_forget(replay);
+		return 1;
+	}
+	if (piece->kind == EMUL_PIECE_MMIO_READ)
+		memcpy(piece->data, vcpu->run->mmio.data, sizeof(piece->data));
+	emul_replay_answered(replay);
+	return execute(vcpu);
+}
+
+static int resume(struct vcpu *vcpu)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	int r = resume_locked(vcpu);
+
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}
+
+/**
+ * emulate_instruction() - execute the instruction at RIP in software
+ * @vcpu: the vCPU, loaded; vm->srcu held
+ *
+ * Context: may sleep, for guest memory. Return: as exit_dispatch().
+ */
+int emulate_instruction(struct vcpu *vcpu)
+{
+	int rc = decode(vcpu);
+
+	emul_replay_forget(&vcpu->arch.replay);
+	switch (rc) {
+	case EMUL_OK:
+		return execute(vcpu);
+	case EMUL_FAULT:
+		raise(vcpu, &vcpu->arch.emul.fault);
+		return 1;
+	default:
+		return emulate_failed(vcpu);
+	}
+}
+
+/*
+ * Most exits are of an instruction without prefixes, and which one is known:
+ * if its bytes are there, so is its length.
+ */
+static const struct { u8 len, bytes[3]; } plain[EXIT_REASONS] = {
+	[EXIT_CPUID]		= { 2, { 0x0f, 0xa2 } },
+	[EXIT_MSR_READ]		= { 2, { 0x0f, 0x32 } },
+	[EXIT_MSR_WRITE]	= { 2, { 0x0f, 0x30 } },
+	[EXIT_HLT]		= { 1, { 0xf4 } },
+	[EXIT_HYPERCALL]	= { 3, { 0x0f, 0x01, 0xd9 } },
+};
+
+static int plain_length(struct vcpu *vcpu)
+{
+	unsigned int reason = vcpu->arch.exit.reason, len = plain[reason].len;
+	struct guest_fault fault;
+	u8 bytes[3];
+	u64 la = vcpu->arch.rip;
+
+	if (!len)
+		return 0;
+	if (!is_64bit_code(vcpu))
+		la = (u32)(la + static_call(vendor_segment_base)(vcpu, SEG_CS));
+	if (guest_read_virt(vcpu, la, bytes, len, user_access(vcpu) | X86_PF_INSTR, &fault))
+		return 0;
+	return memcmp(bytes, plain[reason].bytes, len) ? 0 : len;
+}
+
+static int length(struct vcpu *vcpu)
+{
+	int len = plain_length(vcpu);
+
+	if (likely(len))
+		return len;
+	switch (decode(vcpu)) {
+	case EMUL_OK:
+		return vcpu->arch.emul.insn.len;
+	case EMUL_FAULT:
+		raise(vcpu, &vcpu->arch.emul.fault);
+		return -EFAULT;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * emulate_length() - how long is the instruction at RIP?
+ * @vcpu: the vCPU, loaded
+ *
+ * For hosts whose exits do not tell (no NRIPS).
+ *
+ * Context: may sleep, for guest memory. Return: bytes; 0 if the emulator does
+ * not know it; -EFAULT, with the fault queued, if it is no longer there.
+ */
+int emulate_length(struct vcpu *vcpu)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	int len = length(vcpu);
+
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return len;
+}
+
+/* Which register a MOV to or from CR or DR names, where the exit did not. */
+static bool operand(struct vcpu *vcpu, const struct emul_insn *insn)
+{
+	struct exit *exit = &vcpu->arch.exit;
+
+	switch (insn->id) {
+	case EMUL_OP_MOV:
+		if (exit->reason == EXIT_DR_ACCESS) {
+			exit->dr.gpr = insn->rm;
+			return true;
+		}
+		exit->cr.gpr = insn->rm;
+		return true;
+	case EMUL_OP_CLTS:
+		exit->cr.clts = true;
+		return true;
+	case EMUL_OP_LMSW:
+		if (insn->modrm < 0xc0)
+			return false;
+		exit->cr.lmsw = true;
+		exit->cr.msw = vcpu->arch.gpr[insn->rm];
+		return true;
+	case EMUL_OP_SMSW:
+		if (insn->modrm < 0xc0)
+			return false;
+		exit->cr.smsw = insn->opsize;
+		exit->cr.gpr = insn->rm;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
+ * emulate_decode_operand() - complete exit.cr or exit.dr from the instruction
+ * @vcpu: the vCPU, loaded; vm->srcu held
+ *
+ * Return: 1; 0 if the emulator does not know it; -EFAULT with the fault queued.
+ */
+int emulate_decode_operand(struct vcpu *vcpu)
+{
+	struct exit *exit = &vcpu->arch.exit;
+
+	exit->cr.clts = exit->cr.lmsw = false;
+	exit->cr.smsw = 0;
+	switch (decode(vcpu)) {
+	case EMUL_OK:
+		exit->len = vcpu->arch.emul.insn.len;
+		return operand(vcpu, &vcpu->arch.emul.insn);
+	case EMUL_FAULT:
+		raise(vcpu, &vcpu->arch.emul.fault);
+		return -EFAULT;
+	default:
+		return 0;
+	}
+}
