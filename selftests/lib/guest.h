@@ -305,4 +305,27 @@ static inline void x2apic_enable(void)
 	x2apic_write(0xf0, 0x1ff);
 }
 
+/* ---- the IOAPIC ---- */
+
+#define IOAPIC_PHYS	0xfec00000ul
+
+static inline u32 ioapic_read(u32 reg)
+{
+	*(volatile u32 *)IOAPIC_PHYS = reg;
+	return *(volatile u32 *)(IOAPIC_PHYS + 0x10);
+}
+
+static inline void ioapic_write(u32 reg, u32 v)
+{
+	*(volatile u32 *)IOAPIC_PHYS = reg;
+	*(volatile u32 *)(IOAPIC_PHYS + 0x10) = v;
+}
+
+/* A redirection entry: vector 7:0, mode 10:8, logical 11, level 15, masked 16, to 63:56. */
+static inline void ioapic_route(int pin, u64 entry)
+{
+	ioapic_write(0x11 + 2 * pin, entry >> 32);
+	ioapic_write(0x10 + 2 * pin, entry);
+}
+
 #endif /* SELFTESTS_LIB_GUEST_H */

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NMI: by KVM_NMI, by an IPI, held back until IRET while one is handled, in
+ * KVM_VCPU_EVENTS, and waking a halted vCPU.
+ */
+#include "lib/test.h"
+
+static volatile u64 nmis, nested;
+static volatile bool in_nmi, report_from_nmi;
+
+static __guest void handle_nmi(struct trap_frame *f)
+{
+	if (in_nmi)
+		nested++;
+	in_nmi = true;
+	nmis++;
+	if (report_from_nmi)
+		GUEST_SYNC(100);
+	in_nmi = false;
+}
+
+static __guest void guest_nmi(void)
+{
+	guest_handlers[2] = handle_nmi;
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(1, nmis);	/* whatever IF says */
+	sti();
+	GUEST_SYNC(2);
+	GUEST_ASSERT_EQ(2, nmis);
+}
+
+static void nmi(struct vcpu *vcpu)
+{
+	do_ioctl(vcpu->fd, KVM_NMI, 0);
+}
+
+TEST(at_once)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_nmi, 0);
+
+	vcpu_run_sync(vcpu, 1);
+	nmi(vcpu);
+	vcpu_run_sync(vcpu, 2);
+	nmi(vcpu);
+	vcpu_run_done(vcpu);
+}
+
+/*
+ * While one is handled, no other is delivered: one is kept for after IRET. How
+ * many more are is not said, but no NMI may nest.
+ */
+static __guest void guest_blocked(void)
+{
+	guest_handlers[2] = handle_nmi;
+	report_from_nmi = true;
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(0, nested);
+	GUEST_ASSERT_EQ(2, nmis);
+	GUEST_SYNC(3);
+	GUEST_ASSERT_EQ(2, nmis);
+}
+
+TEST(blocked_until_iret)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_blocked, 0);
+	struct kvm_vcpu_events ev;
+
+	vcpu_run_sync(vcpu, 1);
+	nmi(vcpu);
+	vcpu_run_sync(vcpu, 100);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(1, ev.nmi.masked);
+	nmi(vcpu);
+	vcpu_run_sync(vcpu, 100);
+	EXPECT_EQ(2, guest_var(vm, nmis));
+	vcpu_run_sync(vcpu, 3);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(0, ev.nmi.masked);
+	EXPECT_EQ(0, ev.nmi.pending);
+	vcpu_run_done(vcpu);
+}
+
+/* An exception in the handler, whose IRET unblocks NMI as every IRET does. */
+static __guest void handle_nmi_with_fault(struct trap_frame *f)
+{
+	nmis++;
+	if (nmis == 1) {
+		GUEST_SYNC(100);
+		GUEST_ASSERT_EQ(1, nmis);
+		GUEST_ASSERT_EQ(TRAP(6, 0), TRY("ud2", ,));
+		GUEST_ASSERT_EQ(2, nmis);
+	}
+}
+
+static __guest void guest_fault_inside(void)
+{
+	guest_handlers[2] = handle_nmi_with_fault;
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(2, nmis);
+}
+
+TEST(unblocked_by_any_iret)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_fault_inside, 0);
+
+	vcpu_run_sync(vcpu, 1);
+	nmi(vcpu);
+	vcpu_run_sync(vcpu, 100);
+	nmi(vcpu);
+	vcpu_run_done(vcpu);
+}
+
+/* The same through KVM_SET_VCPU_EVENTS, as after a migration. */
+TEST(events)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_nmi, 0);
+	struct kvm_vcpu_events ev;
+
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(0, ev.nmi.injected | ev.nmi.pending | ev.nmi.masked);
+	ev.nmi.injected = 1;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(1, ev.nmi.injected);
+	vcpu_run_sync(vcpu, 2);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.nmi.pending = 1;
+	ev.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	vcpu_run_done(vcpu);
+}
+
+/* Masked by user space: pending until the guest's next IRET. */
+static __guest void guest_masked(void)
+{
+	guest_handlers[2] = handle_nmi;
+	GUEST_SYNC(1);			/* masked and pending now */
+	asm volatile("nop; nop");
+	GUEST_ASSERT_EQ(0, nmis);
+	GUEST_ASSERT_EQ(TRAP(6, 0), TRY("ud2", ,));
+	GUEST_ASSERT_EQ(1, nmis);
+}
+
+TEST(masked_by_user_space)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_masked, 0);
+	struct kvm_vcpu_events ev;
+
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.nmi.masked = 1;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	nmi(vcpu);
+	vcpu_run_done(vcpu);
+}
+
+/* Out of HLT, with interrupts off, in the kernel. */
+static __guest void guest_halted(void)
+{
+	guest_handlers[2] = handle_nmi;
+	xapic_enable();
+	ioapic_route(20, 4 << 8);
+	cli();
+	GUEST_SYNC(1);
+	hlt();
+	GUEST_ASSERT_EQ(1, nmis);
+}
+
+/* A pin of the IOAPIC, for KVM_NMI waits for a vCPU that is in KVM_RUN. */
+static void *nmi_later(void *arg)
+{
+	usleep(30000);
+	vm_irq_line(arg, 20, 1);
+	return NULL;
+}
+
+TEST(wakes_from_hlt)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_halted, 0);
+	pthread_t thread;
+
+	vcpu_run_sync(vcpu, 1);
+	pthread_create(&thread, NULL, nmi_later, vm);
+	vcpu_run_done(vcpu);
+	pthread_join(thread, NULL);
+}
+
+/*
+ * Interrupts a loop that never exits. With IF set, for Bochs keeps even the
+ * host's own interrupts from a guest that loops without.
+ */
+static __guest void guest_spin(void)
+{
+	guest_handlers[2] = handle_nmi;
+	xapic_enable();
+	ioapic_route(20, 4 << 8);
+	sti();
+	GUEST_SYNC(1);
+	while (!nmis)
+		;
+}
+
+TEST(kicks_a_running_guest)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+	pthread_t thread;
+
+	vcpu_run_sync(vcpu, 1);
+	pthread_create(&thread, NULL, nmi_later, vm);
+	vcpu_run_done(vcpu);
+	pthread_join(thread, NULL);
+}
+
+/* By the local APIC, to itself: delivery mode NMI. */
+static __guest void guest_self(void)
+{
+	guest_handlers[2] = handle_nmi;
+	xapic_enable();
+	xapic_write(0x310, 0);
+	xapic_write(0x300, 0x4400);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(1, nmis);
+}
+
+TEST(ipi)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_self, 0);
+
+	vcpu_run_done(vcpu);
+}
+
+/* On a page that the host has taken away meanwhile: delivered once. */
+static __guest void guest_delivery(void)
+{
+	int i;
+
+	guest_handlers[2] = handle_nmi;
+	for (i = 0; i < 3; i++) {
+		GUEST_SYNC(1);
+		GUEST_ASSERT_EQ(i + 1, nmis);
+	}
+}
+
+TEST(delivery_through_unmapped_pages)
+{
+	static const u64 pages[] = {
+		GUEST_IDT, GUEST_CPU(0) + GUEST_CPU_GDT,
+		GUEST_CPU(0) + GUEST_CPU_STACK_TOP - PAGE_SIZE,
+	};
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_delivery, 0);
+	void *page;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		vcpu_run_sync(vcpu, 1);
+		page = guest_ptr(vm, pages[i]);
+		ASSERT_EQ(0, mprotect(page, PAGE_SIZE, PROT_NONE));
+		ASSERT_EQ(0, mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE));
+		nmi(vcpu);
+	}
+	vcpu_run_done(vcpu);
+}
+
+TEST_HARNESS_MAIN
