@@ -63,4 +63,7 @@ void irq_ack_notifier_del(struct vm *vm, struct irq_ack_notifier *n);
 int arch_irq_route_fill(struct vm *vm, struct irq_route *route,
 			const struct kvm_irq_routing_entry *entry);
 
+/* May an eventfd drive GSIs; and, for @resample, are acknowledgements seen here? */
+bool arch_irqfd_allowed(struct vm *vm, bool resample);
+
 #endif

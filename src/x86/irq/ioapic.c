@@ -209,25 +209,7 @@ static void vectors_update(struct ioapic *ioapic)
 	bitmap_copy(ioapic->vectors, vectors, 256);
 }
 
-static u32 index_read(const struct ioapic *ioapic)
-{
-	unsigned int pin = (ioapic->index - INDEX_ENTRIES) / 2;
-
-	switch (ioapic->index) {
-	case INDEX_VERSION:
-		return IOAPIC_VERSION;
-	case INDEX_ID:
-	case INDEX_ARBITRATION:
-		return (ioapic->id & 0xf) << 24;
-	}
-	if (ioapic->index < INDEX_ENTRIES || pin >= KVM_IOAPIC_NUM_PINS)
-		return ~0u;
-	pin = array_index_nospec(pin, KVM_IOAPIC_NUM_PINS);
-	return ioapic->rte[pin].bits >> (ioapic->index & 1 ? 32 : 0);
-}
-
-/* Returns whether the write opened the pin. */
-static bool rte_write(struct ioapic *ioapic, unsigned int pin, bool high, u32 value)
+static void rte_write(struct ioapic *ioapic, unsigned int pin, bool high, u32 value)
 {
 	union rte *rte = &ioapic->rte[pin], old = *rte, new = old;
 
@@ -241,22 +223,69 @@ static bool rte_write(struct ioapic *ioapic, unsigned int pin, bool high, u32 va
 		new.remote_irr = 0;
 	WRITE_ONCE(rte->bits, new.bits);
 	vectors_update(ioapic);
-	if (new.level && (ioapic->irr & BIT(pin)))
-		pin_send(ioapic, pin);
-	return old.mask && !new.mask;
 }
 
-/* Returns the pin that has been opened, or -1. */
-static int index_write(struct ioapic *ioapic, u32 value)
+/* The pin whose entry the index register selects, or -1. */
+static int index_pin(const struct ioapic *ioapic)
 {
 	unsigned int pin = (ioapic->index - INDEX_ENTRIES) / 2;
 
-	if (ioapic->index == INDEX_ID)
-		ioapic->id = (value >> 24) & 0xf;
 	if (ioapic->index < INDEX_ENTRIES || pin >= KVM_IOAPIC_NUM_PINS)
 		return -1;
-	pin = array_index_nospec(pin, KVM_IOAPIC_NUM_PINS);
-	return rte_write(ioapic, pin, ioapic->index & 1, value) ? pin : -1;
+	return array_index_nospec(pin, KVM_IOAPIC_NUM_PINS);
+}
+
+static u32 index_read(const struct ioapic *ioapic)
+{
+	int pin = index_pin(ioapic);
+
+	switch (ioapic->index) {
+	case INDEX_VERSION:
+		return IOAPIC_VERSION;
+	case INDEX_ID:
+	case INDEX_ARBITRATION:
+		return (ioapic->id & 0xf) << 24;
+	}
+	if (pin < 0)
+		return ~0u;
+	return ioapic->rte[pin].bits >> (ioapic->index & 1 ? 32 : 0);
+}
+
+/*
+ * A level that came while the pin was masked may be gone without our knowing,
+ * if its device waits for an acknowledgement to tell us: so such devices are
+ * asked before what is left is sent.
+ */
+static void pin_rewritten(struct ioapic *ioapic, unsigned int pin, bool opened)
+{
+	unsigned long flags;
+
+	if (opened)
+		irq_unmasked(ioapic->vm, KVM_IRQCHIP_IOAPIC, pin);
+	raw_spin_lock_irqsave(&ioapic->lock, flags);
+	if (ioapic->rte[pin].level && (ioapic->irr & BIT(pin)))
+		pin_send(ioapic, pin);
+	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+}
+
+static void window_write(struct ioapic *ioapic, u32 value)
+{
+	unsigned long flags;
+	bool opened;
+	int pin;
+
+	raw_spin_lock_irqsave(&ioapic->lock, flags);
+	if (ioapic->index == INDEX_ID)
+		ioapic->id = (value >> 24) & 0xf;
+	pin = index_pin(ioapic);
+	if (pin >= 0) {
+		opened = ioapic->rte[pin].mask;
+		rte_write(ioapic, pin, ioapic->index & 1, value);
+		opened = opened && !ioapic->rte[pin].mask;
+	}
+	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+	if (pin >= 0)
+		pin_rewritten(ioapic, pin, opened);
 }
 
 static int mmio_read(struct vcpu *vcpu, struct io_device *dev, gpa_t gpa,
@@ -285,23 +314,17 @@ static int mmio_write(struct vcpu *vcpu, struct io_device *dev, gpa_t gpa,
 		      unsigned int len, const void *data)
 {
 	struct ioapic *ioapic = container_of(dev, struct ioapic, mmio);
-	unsigned long flags;
 	u32 value = 0;
-	int opened = -1;
 
 	memcpy(&value, data, min_t(unsigned int, len, sizeof(value)));
-	raw_spin_lock_irqsave(&ioapic->lock, flags);
 	switch (gpa & (IOAPIC_MMIO_LEN - 1)) {
 	case REG_SELECT:
-		ioapic->index = value & 0xff;
+		WRITE_ONCE(ioapic->index, value & 0xff);
 		break;
 	case REG_WINDOW:
-		opened = index_write(ioapic, value);
+		window_write(ioapic, value);
 		break;
 	}
-	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
-	if (opened >= 0)
-		irq_unmasked(ioapic->vm, KVM_IRQCHIP_IOAPIC, opened);
 	return 0;
 }
 

@@ -98,6 +98,19 @@ int arch_irq_route_fill(struct vm *vm, struct irq_route *route,
 	}
 }
 
+/**
+ * arch_irqfd_allowed() - may an eventfd drive GSIs?
+ * @vm:		the VM
+ * @resample:	acknowledgements are asked for: only our own IOAPIC and PIC
+ *		tell of them
+ */
+bool arch_irqfd_allowed(struct vm *vm, bool resample)
+{
+	enum irqchip_mode mode = smp_load_acquire(&vm->arch.irqchip);
+
+	return mode == IRQCHIP_KERNEL || (mode == IRQCHIP_SPLIT && !resample);
+}
+
 /*
  * Until user space says otherwise, GSI n is pin n of the IOAPIC and, up to 15,
  * of the PICs. (The ISA timer's way to IOAPIC pin 2 is the VMM's to set.)
