@@ -7,10 +7,14 @@
 
 #include <linux/serial_reg.h>
 
+/*
+ * OUT2 lets a PC's serial interrupts through. A driver that only probes may
+ * enable the receive interrupt for a moment, but not this.
+ */
 static bool wants_input(const struct uart *uart)
 {
-	return uart->ier & UART_IER_RDI && !(uart->mcr & UART_MCR_LOOP) &&
-	       uart->count < UART_FIFO;
+	return uart->ier & UART_IER_RDI && uart->mcr & UART_MCR_OUT2 &&
+	       !(uart->mcr & UART_MCR_LOOP) && uart->count < UART_FIFO;
 }
 
 /* The reason that the IIR shows: the highest pending one that is enabled. */
