@@ -183,11 +183,11 @@ int arch_vm_init(struct vm *vm, unsigned long type)
 void arch_vm_pre_destroy(struct vm *vm)
 {
 	pit_destroy(vm);
+	irqchip_destroy(vm);
 }
 
 void arch_vm_destroy(struct vm *vm)
 {
-	irqchip_destroy(vm);
 	msr_filter_free(vm);
 	static_call(vendor_vm_destroy)(vm);
 	mmu_vm_destroy(vm);
@@ -278,9 +278,10 @@ static long vm_get_pit(void *obj, void *arg, unsigned long raw)
 static long vm_set_pit(void *obj, void *arg, unsigned long raw)
 {
 	struct kvm_pit_state2 s = {};
+	long r = vm_get_pit2(obj, &s, raw);
 
 	memcpy(&s, arg, sizeof(struct kvm_pit_state));
-	return vm_set_pit2(obj, &s, raw);
+	return r ?: vm_set_pit2(obj, &s, raw);
 }
 
 static long vm_reinject(void *obj, void *arg, unsigned long raw)
@@ -638,6 +639,8 @@ err_pio:
 
 void arch_vcpu_postcreate(struct vcpu *vcpu)
 {
+	if (vcpu->arch.lapic)
+		apic_map_rebuild(vcpu->vm);
 }
 
 void arch_vcpu_destroy(struct vcpu *vcpu)

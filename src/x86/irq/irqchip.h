@@ -22,7 +22,7 @@ void irqchip_destroy(struct vm *vm);
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);
 int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
 
-/* vm->lock held. */
+/* vm->lock held to create it; it stays until pit_destroy(). */
 int pit_create(struct vm *vm, const struct kvm_pit_config *config);
 void pit_destroy(struct vm *vm);
 int pit_get(struct vm *vm, struct kvm_pit_state2 *s);

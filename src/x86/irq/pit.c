@@ -10,7 +10,6 @@
  *
  * Locks: pit->lock guards the channels, in threads only. The timer's callback
  * uses pit->tick_lock alone, so the timer can be cancelled under pit->lock.
- * vm->lock guards the existence of the PIT, from ioctls.
  */
 #include <linux/bcd.h>
 #include <linux/hrtimer.h>
@@ -454,7 +453,7 @@ static const struct io_device_ops speaker_ops = {
 
 /**
  * pit_get() - KVM_GET_PIT2, and the channels of KVM_GET_PIT
- * @vm:	vm->lock is held
+ * @vm:	the VM
  * @s:	out
  *
  * Return: 0, or -ENXIO without a PIT.
@@ -476,7 +475,7 @@ int pit_get(struct vm *vm, struct kvm_pit_state2 *s)
 
 /**
  * pit_set() - KVM_SET_PIT2, and KVM_SET_PIT
- * @vm:	vm->lock is held
+ * @vm:	the VM
  * @s:	any values
  *
  * All channels begin to count anew, as in KVM: load times are of the host that
@@ -506,7 +505,7 @@ int pit_set(struct vm *vm, const struct kvm_pit_state2 *s)
 
 /**
  * pit_set_reinject() - KVM_REINJECT_CONTROL
- * @vm:		vm->lock is held
+ * @vm:		the VM
  * @reinject:	send ticks that the guest missed later
  *
  * Return: 0, or -ENXIO without a PIT.
@@ -585,7 +584,8 @@ int pit_create(struct vm *vm, const struct kvm_pit_config *config)
 		return r;
 	}
 	irq_ack_notifier_add(vm, &pit->notifier);
-	vm->arch.pit = pit;
+	/* Whoever sees it sees all of it. */
+	smp_store_release(&vm->arch.pit, pit);
 	return 0;
 }
 
