@@ -24,6 +24,7 @@ struct memcache {
 void memcache_init(struct memcache *mc, struct kmem_cache *kmem);
 int memcache_topup(struct memcache *mc, unsigned int min);
 void *memcache_alloc(struct memcache *mc);
+void memcache_return(struct memcache *mc, void *object);
 void memcache_free(struct memcache *mc);
 
 #endif

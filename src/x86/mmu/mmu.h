@@ -6,6 +6,7 @@
 #ifndef MINIKVM_X86_MMU_H
 #define MINIKVM_X86_MMU_H
 
+#include <minikvm/mmu.h>
 #include <minikvm/types.h>
 
 /* The format of the second-level tables, said once by the vendor at load. */
@@ -36,12 +37,6 @@ void mmu_vcpu_destroy(struct vcpu *vcpu);
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
 /* Before an entry, vcpu loaded, interrupts off: flush what the protocol says. */
 void mmu_tlb_sync(struct vcpu *vcpu);
-/* Everybody's translations are gone when this returns. */
-void mmu_tlb_flush_vm(struct vm *vm);
-
-/* vm->slots_lock held: a slot is going, coming, or changing flags. */
-void mmu_slot_removed(struct vm *vm, struct memslot *slot);
-void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to);
 
 /*
  * A walk of the guest's own tables, as its CPU would do it. @access has the

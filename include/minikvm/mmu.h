@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the common core asks of an architecture's MMU: mappings of guest
+ * frames go, or lose rights, when slots or the host's own mappings change.
+ */
+#ifndef MINIKVM_MMU_H
+#define MINIKVM_MMU_H
+
+#include <minikvm/types.h>
+
+/* vm->slots_lock held; the slot is published, unpublished, replaced. */
+void mmu_slot_created(struct vm *vm, struct memslot *slot);
+void mmu_slot_removed(struct vm *vm, struct memslot *slot);
+void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to);
+
+/* No mapping of [first, last] is in any table or TLB on return. May sleep. */
+void mmu_zap(struct vm *vm, gfn_t first, gfn_t last);
+/* Test, and if @clear clear, the accessed bits of [first, last]. */
+bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear);
+/* The next write to each of the frames @base + bit of @mask faults. */
+void mmu_write_protect(struct vm *vm, gfn_t base, unsigned long mask);
+/* No vCPU writes through what was write-protected before. */
+void mmu_tlb_flush_vm(struct vm *vm);
+
+/* The notifier of the VMM's mm: mmu_notifier.c. */
+int invalidation_init(struct vm *vm);
+void invalidation_exit(struct vm *vm);
+unsigned long invalidation_seq(struct vm *vm);
+bool invalidation_since(struct vm *vm, unsigned long seq, unsigned long hva);
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module's own reads and writes of guest memory: see its header.
+ */
+#include <linux/kvm.h>
+#include <linux/uaccess.h>
+#include <minikvm/dirty_log.h>
+#include <minikvm/guest_memory.h>
+#include <minikvm/vm.h>
+
+/**
+ * guest_hva() - the host address of a guest frame
+ * @vm:		the VM; its srcu is held
+ * @gfn:	guest frame
+ * @writable:	may the guest write it?
+ *
+ * Context: any. Return: the address, or 0 if no slot is there.
+ */
+hva_t guest_hva(struct vm *vm, gfn_t gfn, bool *writable)
+{
+	struct memslot *slot = memslot_find(vm, gfn);
+
+	if (!slot)
+		return 0;
+	*writable = !memslot_read_only(slot);
+	return memslot_hva(slot, gfn);
+}
+
+/**
+ * guest_mark_dirty() - the module wrote a guest frame
+ * @vm:		the VM; its srcu is held
+ * @gfn:	guest frame
+ */
+void guest_mark_dirty(struct vm *vm, gfn_t gfn)
+{
+	struct memslot *slot = memslot_find(vm, gfn);
+
+	if (slot)
+		dirty_log_mark(vm, slot, gfn);
+}
+
+static unsigned int in_page(gpa_t gpa, size_t len)
+{
+	return min_t(size_t, len, PAGE_SIZE - offset_in_page(gpa));
+}
+
+static void __user *user_address(struct memslot *slot, gpa_t gpa)
+{
+	return (void __user *)(memslot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+}
+
+/**
+ * guest_read() - copy from guest memory
+ * @vm:		the VM; its srcu is held
+ * @gpa:	guest physical address
+ * @data:	destination
+ * @len:	bytes; pages may be crossed
+ *
+ * Context: may sleep. Return: 0, or -EFAULT where there is no memory.
+ */
+int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len)
+{
+	while (len) {
+		struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+		unsigned int n = in_page(gpa, len);
+
+		if (!slot || copy_from_user(data, user_address(slot, gpa), n))
+			return -EFAULT;
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/**
+ * guest_read_nofault() - copy from guest memory that is at hand
+ * @vm:		the VM; its srcu is held
+ * @gpa:	guest physical address
+ * @data:	destination
+ * @len:	bytes, within a page
+ *
+ * Context: any that may take a page-fault trap. Return: 0; -EFAULT if the
+ * host would have to fault it in, or there is no memory.
+ */
+int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len)
+{
+	struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+	unsigned long left;
+
+	if (!slot)
+		return -EFAULT;
+	pagefault_disable();
+	left = __copy_from_user_inatomic(data, user_address(slot, gpa), len);
+	pagefault_enable();
+	return left ? -EFAULT : 0;
+}
+
+/**
+ * guest_write() - copy to guest memory, and log it
+ * @vm:		the VM; its srcu is held
+ * @gpa:	guest physical address
+ * @data:	source
+ * @len:	bytes; pages may be crossed
+ *
+ * Context: may sleep. Return: 0, or -EFAULT where there is no memory or it is
+ * read-only; pages before that have been written.
+ */
+int guest_write(struct vm *vm, gpa_t gpa, const void *data, size_t len)
+{
+	while (len) {
+		struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+		unsigned int n = in_page(gpa, len);
+
+		if (!slot || memslot_read_only(slot) ||
+		    copy_to_user(user_address(slot, gpa), data, n))
+			return -EFAULT;
+		dirty_log_mark(vm, slot, gpa >> PAGE_SHIFT);
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+#define CMPXCHG_USER(type)						\
+	unsafe_try_cmpxchg_user((type __user *)user, (type *)old, *(const type *)new, fault)
+
+static bool cmpxchg_user(void __user *user, void *old, const void *new,
+			 unsigned int len, bool *faulted)
+{
+	bool swapped = false;
+
+	*faulted = true;
+	if (!user_access_begin(user, len))
+		return false;
+	switch (len) {
+	case 1:
+		swapped = CMPXCHG_USER(u8);
+		break;
+	case 2:
+		swapped = CMPXCHG_USER(u16);
+		break;
+	case 4:
+		swapped = CMPXCHG_USER(u32);
+		break;
+	case 8:
+		swapped = CMPXCHG_USER(u64);
+		break;
+	default:
+		goto fault;
+	}
+	*faulted = false;
+fault:
+	user_access_end();
+	return swapped;
+}
+
+/**
+ * guest_cmpxchg() - replace @old by @new in guest memory, at once
+ * @vm:		the VM; its srcu is held
+ * @gpa:	guest physical address, aligned to @len
+ * @old:	what must be there; on -EAGAIN, what was
+ * @new:	what shall be there
+ * @len:	1, 2, 4 or 8 bytes
+ *
+ * Context: may sleep. Return: 0; -EAGAIN if something else was there; -EFAULT.
+ */
+int guest_cmpxchg(struct vm *vm, gpa_t gpa, void *old, const void *new,
+		  unsigned int len)
+{
+	struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+	bool swapped, faulted;
+
+	if (!slot || memslot_read_only(slot) || in_page(gpa, len) != len)
+		return -EFAULT;
+	swapped = cmpxchg_user(user_address(slot, gpa), old, new, len, &faulted);
+	if (faulted)
+		return -EFAULT;
+	if (!swapped)
+		return -EAGAIN;
+	dirty_log_mark(vm, slot, gpa >> PAGE_SHIFT);
+	return 0;
+}

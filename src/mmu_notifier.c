@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The host changes the memory behind a guest: swaps, migrates, merges or
+ * collapses it. Here the mappings of it go first, and faults that race with
+ * it are told to try again.
+ *
+ * A fault takes invalidation_seq(), asks the host for the page, takes
+ * vm->mmu_lock and asks invalidation_since(). An invalidation is noted before
+ * it zaps under mmu_lock: so either the fault sees the note, or the zap sees
+ * the fault's mapping.
+ */
+#include <linux/mmu_notifier.h>
+#include <minikvm/mmu.h>
+#include <minikvm/vm.h>
+
+static struct vm *notifier_vm(struct mmu_notifier *mn)
+{
+	return container_of(mn, struct vm, notifier);
+}
+
+/**
+ * invalidation_seq() - the sequence to compare with later
+ * @vm: the VM
+ */
+unsigned long invalidation_seq(struct vm *vm)
+{
+	/* Pairs with end(): the page is looked up after the sequence. */
+	return smp_load_acquire(&vm->invalidation.seq);
+}
+
+/**
+ * invalidation_since() - may what was looked up after @seq be stale?
+ * @vm:		the VM; mmu_lock is held
+ * @seq:	invalidation_seq() from before the look-up
+ * @hva:	the address that was looked up
+ */
+bool invalidation_since(struct vm *vm, unsigned long seq, unsigned long hva)
+{
+	struct invalidation *inv = &vm->invalidation;
+	bool stale;
+
+	spin_lock(&inv->lock);
+	stale = inv->seq != seq ||
+		(inv->running && hva >= inv->start && hva < inv->end);
+	spin_unlock(&inv->lock);
+	return stale;
+}
+
+static void begin(struct vm *vm, hva_t start, hva_t end)
+{
+	struct invalidation *inv = &vm->invalidation;
+
+	spin_lock(&inv->lock);
+	if (!inv->running++) {
+		inv->start = start;
+		inv->end = end;
+	} else {
+		inv->start = min(inv->start, start);
+		inv->end = max(inv->end, end);
+	}
+	spin_unlock(&inv->lock);
+}
+
+static void end(struct vm *vm)
+{
+	struct invalidation *inv = &vm->invalidation;
+
+	spin_lock(&inv->lock);
+	inv->running--;
+	smp_store_release(&inv->seq, inv->seq + 1);
+	spin_unlock(&inv->lock);
+}
+
+static int invalidate_range_start(struct mmu_notifier *mn,
+				  const struct mmu_notifier_range *range)
+{
+	struct vm *vm = notifier_vm(mn);
+	unsigned int cursor = 0;
+	gfn_t first, last;
+
+	begin(vm, range->start, range->end);
+	while (memslots_next_in_hva(vm, range->start, range->end, &cursor, &first, &last))
+		mmu_zap(vm, first, last);
+	return 0;
+}
+
+static void invalidate_range_end(struct mmu_notifier *mn,
+				 const struct mmu_notifier_range *range)
+{
+	end(notifier_vm(mn));
+}
+
+static int age(struct mmu_notifier *mn, hva_t start, hva_t end, bool clear)
+{
+	struct vm *vm = notifier_vm(mn);
+	unsigned int cursor = 0;
+	bool young = false;
+	gfn_t first, last;
+
+	while (memslots_next_in_hva(vm, start, end, &cursor, &first, &last))
+		young |= mmu_age(vm, first, last, clear);
+	return young;
+}
+
+static int clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
+			     unsigned long start, unsigned long end)
+{
+	struct vm *vm = notifier_vm(mn);
+	int young = age(mn, start, end, true);
+
+	if (young)
+		mmu_tlb_flush_vm(vm);
+	return young;
+}
+
+/* The TLB may keep the accessed bit's copy: this one is allowed to be vague. */
+static int clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
+		       unsigned long start, unsigned long end)
+{
+	return age(mn, start, end, true);
+}
+
+static int test_young(struct mmu_notifier *mn, struct mm_struct *mm,
+		      unsigned long address)
+{
+	return age(mn, address, address + 1, false);
+}
+
+/* The mm goes before the VM's fds do: nothing may stay mapped. */
+static void release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	mmu_zap(notifier_vm(mn), 0, ~0ULL >> PAGE_SHIFT);
+}
+
+static const struct mmu_notifier_ops ops = {
+	.invalidate_range_start	= invalidate_range_start,
+	.invalidate_range_end	= invalidate_range_end,
+	.clear_flush_young	= clear_flush_young,
+	.clear_young		= clear_young,
+	.test_young		= test_young,
+	.release		= release,
+};
+
+/**
+ * invalidation_init() - hear of the host's changes from now on
+ * @vm: the VM, of the current mm
+ *
+ * Context: sleeps. Return: 0 or an errno.
+ */
+int invalidation_init(struct vm *vm)
+{
+	vm->notifier.ops = &ops;
+	return mmu_notifier_register(&vm->notifier, vm->mm);
+}
+
+/**
+ * invalidation_exit() - and no more
+ * @vm: the VM
+ *
+ * Context: sleeps.
+ */
+void invalidation_exit(struct vm *vm)
+{
+	mmu_notifier_unregister(&vm->notifier, vm->mm);
+}
