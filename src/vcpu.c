@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
+#include <minikvm/coalesced.h>
 #include <minikvm/ioctl.h>
 #include <minikvm/vcpu.h>
 
@@ -159,6 +160,8 @@ static vm_fault_t run_page_fault(struct vm_fault *vmf)
 
 	if (vmf->pgoff == 0)
 		page = virt_to_page(vcpu->run);
+	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
+		page = coalesced_page(vcpu->vm);
 	else
 		page = arch_vcpu_mmap_page(vcpu, vmf->pgoff);
 	if (!page)

@@ -11,6 +11,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <minikvm/coalesced.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/eventfd.h>
 #include <minikvm/ioctl.h>
@@ -86,12 +87,17 @@ static struct vm *vm_alloc(unsigned long type)
 	r = eventfds_init(vm);
 	if (r)
 		goto err_routing;
-	r = arch_vm_init(vm, type);
+	r = coalesced_init(vm);
 	if (r)
 		goto err_eventfds;
+	r = arch_vm_init(vm, type);
+	if (r)
+		goto err_coalesced;
 	preempt_notifier_inc();
 	return vm;
 
+err_coalesced:
+	coalesced_destroy(vm);
 err_eventfds:
 	eventfds_destroy(vm);
 err_routing:
@@ -124,6 +130,7 @@ static void vm_free(struct vm *vm)
 	vm_for_each_vcpu(i, vcpu, vm)
 		vcpu_destroy(vcpu);
 	io_bus_destroy(vm);
+	coalesced_destroy(vm);
 	arch_vm_destroy(vm);
 	irq_routing_destroy(vm);
 	memslots_destroy(vm);
@@ -245,6 +252,16 @@ static long ioeventfd(void *obj, void *arg, unsigned long raw)
 	return ioeventfd_set(obj, arg);
 }
 
+static long register_coalesced(void *obj, void *arg, unsigned long raw)
+{
+	return coalesced_register(obj, arg);
+}
+
+static long unregister_coalesced(void *obj, void *arg, unsigned long raw)
+{
+	return coalesced_unregister(obj, arg);
+}
+
 static long check_extension(void *obj, void *arg, unsigned long raw)
 {
 	return vm_check_extension(obj, raw);
@@ -275,6 +292,8 @@ static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_SET_GSI_ROUTING,		IOCTL_RAW,	set_gsi_routing },
 	{ KVM_IRQFD,			0,		irqfd },
 	{ KVM_IOEVENTFD,		0,		ioeventfd },
+	{ KVM_REGISTER_COALESCED_MMIO,	0,		register_coalesced },
+	{ KVM_UNREGISTER_COALESCED_MMIO, 0,		unregister_coalesced },
 	{ KVM_CHECK_EXTENSION,		0,		check_extension },
 	{ KVM_ENABLE_CAP,		0,		enable_cap },
 };
@@ -334,6 +353,8 @@ static const struct { long cap, value; } extensions[] = {
 	{ KVM_CAP_IRQFD_RESAMPLE,		1 },
 	{ KVM_CAP_IOEVENTFD,			1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH,		1 },
+	{ KVM_CAP_COALESCED_MMIO,		KVM_COALESCED_MMIO_PAGE_OFFSET },
+	{ KVM_CAP_COALESCED_PIO,		1 },
 	{ KVM_CAP_IRQ_ROUTING,			IRQ_ROUTES_MAX },
 	{ KVM_CAP_IRQ_INJECT_STATUS,		1 },
 	{ KVM_CAP_SIGNAL_MSI,			1 },

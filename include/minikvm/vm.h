@@ -58,6 +58,7 @@ struct vm {
 	struct irq_routing __rcu *routing;
 	struct hlist_head ack_notifiers;
 	struct eventfds *eventfds;	/* irqfds and ioeventfds: eventfd.c */
+	struct coalesced *coalesced;	/* zones and their ring: coalesced.c */
 
 	u64 manual_dirty_log;		/* KVM_DIRTY_LOG_* of ENABLE_CAP */
 	bool dead;			/* broken beyond repair: every ioctl says -EIO */

@@ -582,7 +582,8 @@ long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
 
 /* --- A vCPU. --- */
 
-const unsigned int arch_vcpu_mmap_pages = 2;	/* struct kvm_run, port data */
+/* struct kvm_run, port data, coalesced writes */
+const unsigned int arch_vcpu_mmap_pages = 3;
 
 size_t arch_vcpu_size(void)
 {
