@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+# Shared by all scripts: paths, messages, kernels. Nothing here boots or builds.
+# shellcheck shell=bash disable=SC2034
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+MINIKVM_CACHE=${MINIKVM_CACHE:-${HOME:?}/.cache/minikvm}
+export MINIKVM_CACHE
+
+me=${0##*/}
+
+say()
+{
+	printf '%s: %s\n' "$me" "$*" >&2
+}
+
+# The message says what to do about it.
+die()
+{
+	say "$*"
+	exit 125
+}
+
+# Prints the comment at the top of the script, which is its manual.
+usage()
+{
+	sed -n '3,/^[^#]/ { /^#/ { s/^# \{0,1\}//; p; } }' "$0"
+}
+
+# Arguments as one line that a shell reads back as the same arguments.
+quote()
+{
+	local arg out=
+
+	for arg; do
+		out+=" '${arg//\'/\'\\\'\'}'"
+	done
+	printf '%s' "${out# }"
+}
+
+# kernel_dir VERSION: prints the directory with a kernel set up by scripts/setup:
+#	release		its name, as uname -r prints it
+#	vmlinuz
+#	lib/modules/	what modprobe -d wants
+#	build/		what make -C wants (not there for every kernel)
+kernel_dir()
+{
+	local dir=$MINIKVM_CACHE/kernel-$1
+
+	[ -e "$dir/release" ] || die "kernel $1 is not set up: run scripts/setup kernel-$1"
+	printf '%s\n' "$dir"
+}
+
+# Runs a command that is only worth reading when it fails.
+quietly()
+{
+	local log
+
+	log=$(mktemp)
+	if ! "$@" >"$log" 2>&1; then
+		cat "$log" >&2
+		rm -f "$log"
+		return 1
+	fi
+	rm -f "$log"
+}
