@@ -416,7 +416,9 @@ struct report __vcpu_run(const char *file, int line, struct vcpu *vcpu)
 	struct report report = { REPORT_EXIT };
 	struct kvm_regs regs;
 
-	errno = vcpu_run_once(vcpu);
+	do
+		errno = vcpu_run_once(vcpu);
+	while (errno == EAGAIN);	/* a vCPU that waited for INIT and SIPI was woken */
 	if (errno)
 		__die(file, line, "KVM_RUN: %m");
 	report.exit = run->exit_reason;

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KVM_RUN itself: immediate_exit, signals with and without KVM_SET_SIGNAL_MASK,
+ * threads that come and go, and what happens to a VM whose process is killed.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "lib/test.h"
+
+static volatile u64 counter;
+
+static __guest void guest_spin(void)
+{
+	for (;;)
+		counter++;
+}
+
+static __guest void guest_syncs(void)
+{
+	GUEST_SYNC(1);
+	GUEST_SYNC(2);
+}
+
+static volatile int signals;
+
+static void on_signal(int sig)
+{
+	signals++;
+}
+
+static void handle(int sig)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigaction(sig, &sa, NULL);
+}
+
+static void signal_in_ms(int ms)
+{
+	struct itimerval it = { .it_value.tv_usec = ms * 1000 };
+
+	handle(SIGALRM);
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+struct signal_mask {
+	struct kvm_signal_mask head;
+	u64 bits;
+} __attribute__((packed));
+
+/* ---- immediate_exit ---- */
+
+TEST(immediate_exit)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_syncs, 0);
+
+	vcpu->run->immediate_exit = 1;
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	EXPECT_EQ((u64)guest_syncs, vcpu_regs(vcpu).rip);
+	vcpu->run->immediate_exit = 0;
+	vcpu_run_sync(vcpu, 1);
+	/* It completes the OUT that is pending and goes no further. */
+	vcpu->run->immediate_exit = 1;
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	vcpu->run->immediate_exit = 0;
+	vcpu_run_sync(vcpu, 2);
+	vcpu_run_done(vcpu);
+}
+
+/* Any value but 0 means it. */
+TEST(immediate_exit_any_value)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_syncs, 0);
+
+	vcpu->run->immediate_exit = 0x80;
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+}
+
+/* ---- signals ---- */
+
+TEST(signal_stops_a_loop)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+	u64 before;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		before = guest_var(vm, counter);
+		signal_in_ms(20);
+		EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+		EXPECT_EQ(KVM_EXIT_INTR, vcpu->run->exit_reason);
+		EXPECT_EQ(i + 1, signals);
+		EXPECT_GT(guest_var(vm, counter), before);
+	}
+}
+
+/* A signal that is pending already: the guest is not entered at all. */
+TEST(pending_signal)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+	struct signal_mask none = { .head.len = 8 };
+	sigset_t usr1;
+
+	handle(SIGUSR1);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
+	raise(SIGUSR1);
+	EXPECT_EQ(0, signals);
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	EXPECT_EQ(0, guest_var(vm, counter));
+	/* The mask was KVM_RUN's alone: outside it, the signal is still blocked and pending. */
+	EXPECT_EQ(0, signals);
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+	EXPECT_EQ(1, signals);
+}
+
+/* Blocked by the vCPU's mask, a signal waits until KVM_RUN returns for another reason. */
+static void *two_signals(void *main_thread)
+{
+	usleep(10000);
+	pthread_kill(*(pthread_t *)main_thread, SIGUSR1);
+	usleep(20000);
+	pthread_kill(*(pthread_t *)main_thread, SIGALRM);
+	return NULL;
+}
+
+TEST(mask_blocks)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+	struct signal_mask mask = { .head.len = 8, .bits = 1ull << (SIGUSR1 - 1) };
+	pthread_t self_thread = pthread_self(), thread;
+	struct timespec start, end;
+
+	handle(SIGUSR1);
+	handle(SIGALRM);
+	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &mask);
+	pthread_create(&thread, NULL, two_signals, &self_thread);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	/* Both are delivered, but the first one, blocked, did not end the run. */
+	EXPECT_EQ(2, signals);
+	EXPECT_GE((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000, 20);
+	EXPECT_GT(guest_var(vm, counter), 0);
+	pthread_join(thread, NULL);
+}
+
+/* From one thread to the next; the second sees the state that the first left. */
+static void *run_in_thread(void *arg)
+{
+	vcpu_run_sync((struct vcpu *)arg, 1);
+	return NULL;
+}
+
+TEST(another_thread)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_syncs, 0);
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, run_in_thread, vcpu);
+	pthread_join(thread, NULL);
+	vcpu_run_sync(vcpu, 2);
+	vcpu_run_done(vcpu);
+}
+
+/* ---- kill -9 ---- */
+
+/*
+ * The child runs a guest that never exits, or sleeps, and is killed; the pipe's
+ * end says when it, with its VM, is gone. Meanwhile another VM goes on.
+ */
+static void kill_in_run(struct __test_metadata *_metadata, unsigned int flags, void *guest,
+			int threads)
+{
+	struct vm *vm;
+	pthread_t thread;
+	int ready[2], status, i;
+	pid_t pid;
+	char c;
+
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	if (!pid) {
+		vm = vm_create(flags);
+		for (i = 0; i < threads; i++)
+			vcpu_run_thread(vcpu_create(vm, i, guest, i), &thread);
+		usleep(10000);
+		status = write(ready[1], "r", 1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGKILL, WTERMSIG(status));
+	EXPECT_EQ(0, read(ready[0], &c, 1));
+	close(ready[0]);
+}
+
+static __guest void guest_halt(void)
+{
+	for (;;)
+		hlt();
+}
+
+static __guest void guest_mmio_loop(void)
+{
+	for (;;)
+		cpuid(0, 0);
+}
+
+TEST(kill_spinning)
+{
+	int i;
+
+	for (i = 0; i < 5; i++)
+		kill_in_run(_metadata, 0, guest_spin, 1);
+}
+
+TEST(kill_halted)
+{
+	int i;
+
+	for (i = 0; i < 5; i++)
+		kill_in_run(_metadata, VM_IRQCHIP, guest_halt, 1);
+}
+
+TEST(kill_exiting)
+{
+	int i;
+
+	for (i = 0; i < 5; i++)
+		kill_in_run(_metadata, VM_PIT, guest_mmio_loop, 1);
+}
+
+TEST(kill_several_vcpus)
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		kill_in_run(_metadata, VM_IRQCHIP, guest_spin, 3);
+	}
+	/* And the device still works. */
+	vcpu_run_sync(vcpu_create(vm_create(0), 0, guest_syncs, 0), 1);
+}
+
+/* Closing every fd while a vCPU runs in a thread: the VM lives until that returns. */
+static void *run_until_signal(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	return (void *)(long)vcpu_run_once(vcpu);
+}
+
+TEST(close_while_running)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+	pthread_t thread;
+	void *ret;
+
+	handle(SIGUSR1);
+	pthread_create(&thread, NULL, run_until_signal, vcpu);
+	while (!*(volatile u64 *)&guest_var(vm, counter))
+		usleep(1000);
+	close(vm->fd);
+	close(vcpu->fd);
+	munmap((char *)vm->ram + GUEST_FREE, GUEST_MEMORY - GUEST_FREE);
+	usleep(10000);
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, &ret);
+	EXPECT_EQ(EINTR, (long)ret);
+}
+
+TEST_HARNESS_MAIN
