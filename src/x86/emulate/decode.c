@@ -354,6 +354,8 @@ unsigned int emul_form_size(const struct emul_insn *insn, enum emul_form form)
 		return insn->opsize + 2;
 	case WIDTH_WV:
 		return insn->modrm >= 0xc0 ? insn->opsize : 2;
+	case WIDTH_WZ:
+		return insn->modrm >= 0xc0 && insn->opsize != 2 ? 4 : 2;
 	default:
 		return width;
 	}
@@ -419,6 +421,8 @@ static bool insn_is_valid(const struct emul_insn *insn)
 	if ((flags & ROW_ONLY64) && insn->mode != EMUL_LONG64)
 		return false;
 	if ((flags & ROW_PROTECTED) && insn->mode < EMUL_PROT16)
+		return false;
+	if ((flags & ROW_NP) && (insn->opsize66 || insn->rep))
 		return false;
 	if (insn->lock && !((flags & ROW_LOCK) && insn->modrm < 0xc0))
 		return false;

@@ -281,17 +281,23 @@ int emul_exec_xadd(struct emul *e)
 	return rc;
 }
 
-/* The destination is written in any case, with its old value if the comparison failed. */
+/*
+ * After a comparison that failed, memory is written with its old value; a register is not written
+ * at all, and keeps its upper half even if the operand size is 32 bits.
+ */
 int emul_exec_cmpxchg(struct emul *e)
 {
 	unsigned int size = e->op[0].size;
 	u64 acc = emul_reg_read(e, EMUL_RAX, size);
 
 	emul_sub(e, acc, e->op[0].val, 0, size);
-	if (acc == e->op[0].val)
+	if (acc == e->op[0].val) {
 		e->op[0].val = e->op[1].val;
-	else
-		emul_reg_write(e, EMUL_RAX, e->op[0].val, size);
+		return EMUL_OK;
+	}
+	emul_reg_write(e, EMUL_RAX, e->op[0].val, size);
+	if (e->op[0].kind != OPERAND_MEM)
+		e->op[0].kind = OPERAND_NONE;
 	return EMUL_OK;
 }
 
@@ -307,8 +313,6 @@ int emul_exec_cmpxchg_wide(struct emul *e)
 	rc = emul_resolve(e, 0, true);
 	if (rc)
 		return rc;
-	if ((e->insn.row->flags & ROW_ALIGNED) && e->op[0].la % size)
-		return emul_raise_code(e, GP_VECTOR, 0);
 	rc = emul_read_for_update(e, e->op[0].la, old, size);
 	if (rc)
 		return rc;

@@ -17,8 +17,8 @@ enum emul_form {
 	FORM_NONE,
 	/* general register or memory, from ModRM.rm */
 	FORM_Eb, FORM_Ew, FORM_Ed, FORM_Ey, FORM_Ev,
-	/* 16 bits of memory, or a register of operand size */
-	FORM_EwRv,
+	/* 16 bits of memory, or a register of operand size (at most 4) */
+	FORM_EwRv, FORM_EwRz,
 	/* memory only: no data of its own, or of the width given; p: far pointer */
 	FORM_M, FORM_Mb, FORM_Mw, FORM_Md, FORM_Mq, FORM_Mdq, FORM_My, FORM_Mv, FORM_Mp, FORM_Mx,
 	/* register only */
@@ -79,6 +79,7 @@ enum emul_width {
 	WIDTH_X,		/* vector length */
 	WIDTH_P,		/* far pointer: operand size and 2 */
 	WIDTH_WV,		/* memory: 2; register: operand size */
+	WIDTH_WZ,		/* memory: 2; register: operand size, at most 4 */
 };
 
 /** struct emul_form_info - a form of operand, taken apart */
@@ -117,6 +118,7 @@ extern const struct emul_form_info emul_forms[];
 #define ROW_L0		(1 << 17)	/* VEX.L must be 0 */
 #define ROW_VVVV	(1 << 18)	/* VEX.vvvv is an operand; otherwise it must be 1111b */
 #define ROW_FORCE32	(1 << 19)	/* operand size outside of 64-bit mode is 32 */
+#define ROW_NP		(1 << 20)	/* #UD with 66, F2 or F3 */
 
 #define ROW_RMW		(ROW_LOAD | ROW_STORE)
 

@@ -41,6 +41,7 @@ const struct emul_form_info emul_forms[FORM_COUNT] = {
 	[FORM_Ey] = { PLACE_RM, WIDTH_Y },
 	[FORM_Ev] = { PLACE_RM, WIDTH_V },
 	[FORM_EwRv] = { PLACE_RM, WIDTH_WV },
+	[FORM_EwRz] = { PLACE_RM, WIDTH_WZ },
 	[FORM_M] = { PLACE_MEMORY, 0 },
 	[FORM_Mb] = { PLACE_MEMORY, 1 },
 	[FORM_Mw] = { PLACE_MEMORY, 2 },
@@ -205,6 +206,9 @@ static table_t movsxd = {
 	I(MOVSXD, movsx, ROW_STORE, Gv, Ed, NONE),
 };
 
+/* EVEX in 64-bit mode, and elsewhere if mod is 3: not known here. */
+static table_t bound = { D(BOUND, 0, Gv, M, NONE), {} };
+static table_t opcode_62 = { BY_MOD(bound), {} };
 static table_t opcode_63 = { D(ARPL, ROW_PROTECTED, Ew, Gw, NONE), BY_SIZE(movsxd) };
 
 static const struct emul_opcode one_byte[256] = {
@@ -240,7 +244,7 @@ static const struct emul_opcode one_byte[256] = {
 	[0x58 ... 0x5f] = I(POP, pop, ROW_SELF | ROW_DEFAULT64, Zv, NONE, NONE),
 	[0x60] = D(PUSHA, ROW_NO64, NONE, NONE, NONE),
 	[0x61] = D(POPA, ROW_NO64, NONE, NONE, NONE),
-	[0x62] = D(BOUND, ROW_NO64, Gv, M, NONE),
+	[0x62] = BY_LONG(opcode_62),
 	[0x63] = BY_LONG(opcode_63),
 	[0x68] = I(PUSH, push, ROW_LOAD | ROW_DEFAULT64, Iz, NONE, NONE),
 	[0x69] = I(IMUL, imul3, ROW_STORE, Gv, Ev, Iz),
@@ -384,24 +388,29 @@ static table_t group7_memory = {
 #define PLAIN(name, bits) ROW(name, NULL, (bits) | ROW_MODRM, NONE, NONE, NONE)
 
 static table_t group7_c0 = {
-	{}, PLAIN(VMCALL, 0), PLAIN(VMLAUNCH, 0), PLAIN(VMRESUME, 0), PLAIN(VMXOFF, 0), [7] = {},
+	{}, PLAIN(VMCALL, ROW_NP), PLAIN(VMLAUNCH, ROW_NP), PLAIN(VMRESUME, ROW_NP),
+	PLAIN(VMXOFF, ROW_NP), [7] = {},
 };
 
 static table_t group7_c8 = {
-	PLAIN(MONITOR, 0), PLAIN(MWAIT, 0), PLAIN(CLAC, 0), PLAIN(STAC, 0), [7] = {},
+	PLAIN(MONITOR, ROW_NP), PLAIN(MWAIT, ROW_NP), PLAIN(CLAC, ROW_NP), PLAIN(STAC, ROW_NP),
+	[7] = {},
 };
 
 static table_t group7_d0 = {
-	PLAIN(XGETBV, 0), PLAIN(XSETBV, 0), [4] = PLAIN(VMFUNC, 0), [7] = PLAIN(ENCLU, 0),
+	PLAIN(XGETBV, ROW_NP), PLAIN(XSETBV, ROW_NP), [4] = PLAIN(VMFUNC, ROW_NP),
+	[7] = PLAIN(ENCLU, ROW_NP | ROW_PROTECTED),
 };
 
 static table_t group7_d8 = {
-	PLAIN(VMRUN, 0), PLAIN(VMMCALL, 0), PLAIN(VMLOAD, 0), PLAIN(VMSAVE, 0),
-	PLAIN(STGI, 0), PLAIN(CLGI, 0), PLAIN(SKINIT, 0), PLAIN(INVLPGA, 0),
+	PLAIN(VMRUN, ROW_PROTECTED), PLAIN(VMMCALL, 0), PLAIN(VMLOAD, ROW_PROTECTED),
+	PLAIN(VMSAVE, ROW_PROTECTED), PLAIN(STGI, ROW_PROTECTED), PLAIN(CLGI, ROW_PROTECTED),
+	PLAIN(SKINIT, ROW_PROTECTED), PLAIN(INVLPGA, ROW_PROTECTED),
 };
 
 static table_t group7_f8 = {
-	PLAIN(SWAPGS, ROW_ONLY64), PLAIN(RDTSCP, 0), PLAIN(MONITORX, 0), PLAIN(MWAITX, 0),
+	PLAIN(SWAPGS, ROW_ONLY64), PLAIN(RDTSCP, 0), PLAIN(MONITORX, ROW_NP),
+	PLAIN(MWAITX, ROW_NP),
 	PLAIN(CLZERO, 0), PLAIN(RDPRU, 0), {}, {},
 };
 
@@ -425,6 +434,9 @@ static table_t cmpxchg_wide = {
 	I(CMPXCHG16B, cmpxchg_wide, ROW_SELF | ROW_LOCK | ROW_ALIGNED, Mdq, NONE, NONE),
 };
 
+/* With no mandatory prefix only */
+#define NP(row) { row, [3] = {} }
+
 static table_t group9_6 = {
 	D(VMPTRLD, ROW_PROTECTED, Mq, NONE, NONE), D(VMCLEAR, ROW_PROTECTED, Mq, NONE, NONE),
 	D(VMXON, ROW_PROTECTED, Mq, NONE, NONE), {},
@@ -432,11 +444,15 @@ static table_t group9_6 = {
 
 static table_t group9_7 = { D(VMPTRST, ROW_PROTECTED, Mq, NONE, NONE), [3] = {} };
 
+static table_t xrstors = NP(D(XRSTORS, 0, M, NONE, NONE));
+static table_t xsavec = NP(D(XSAVEC, 0, M, NONE, NONE));
+static table_t xsaves = NP(D(XSAVES, 0, M, NONE, NONE));
+
 static table_t group9_memory = {
 	[1] = BY_REXW(cmpxchg_wide),
-	[3] = D(XRSTORS, 0, M, NONE, NONE),
-	[4] = D(XSAVEC, 0, M, NONE, NONE),
-	[5] = D(XSAVES, 0, M, NONE, NONE),
+	[3] = BY_PREFIX(xrstors),
+	[4] = BY_PREFIX(xsavec),
+	[5] = BY_PREFIX(xsaves),
 	[6] = BY_PREFIX(group9_6),
 	[7] = BY_PREFIX(group9_7),
 };
@@ -453,8 +469,6 @@ static table_t rdseed = {
 static table_t group9_register = { [6] = BY_PREFIX(rdrand), [7] = BY_PREFIX(rdseed) };
 static table_t group9_mod = { BY_REG(group9_memory), BY_REG(group9_register) };
 
-#define NP(row) { row, [3] = {} }
-
 static table_t fxsave = NP(D(FXSAVE, 0, M, NONE, NONE));
 static table_t fxrstor = NP(D(FXRSTOR, 0, M, NONE, NONE));
 static table_t ldmxcsr = NP(D(LDMXCSR, 0, Md, NONE, NONE));
@@ -462,10 +476,10 @@ static table_t stmxcsr = NP(D(STMXCSR, 0, Md, NONE, NONE));
 static table_t xsave = NP(D(XSAVE, 0, M, NONE, NONE));
 static table_t xrstor = NP(D(XRSTOR, 0, M, NONE, NONE));
 static table_t xsaveopt = {
-	D(XSAVEOPT, 0, M, NONE, NONE), D(CLWB, 0, Mb, NONE, NONE), {}, {},
+	D(XSAVEOPT, 0, M, NONE, NONE), D(CLWB, 0, M, NONE, NONE), {}, {},
 };
 static table_t clflush = {
-	D(CLFLUSH, 0, Mb, NONE, NONE), D(CLFLUSHOPT, 0, Mb, NONE, NONE), {}, {},
+	D(CLFLUSH, 0, M, NONE, NONE), D(CLFLUSHOPT, 0, M, NONE, NONE), {}, {},
 };
 static table_t lfence = NP(PLAIN(LFENCE, 0));
 static table_t mfence = NP(PLAIN(MFENCE, 0));
@@ -605,8 +619,8 @@ static table_t sse_382a = { {}, V(MOVNTDQA, vec_move, ROW_ALIGNED, Vx, Mx, NONE)
 static const struct emul_opcode map_0f[256] = {
 	[0x00] = BY_REG(group6),
 	[0x01] = BY_MOD(group7_mod),
-	[0x02] = D(LAR, ROW_PROTECTED, Gv, EwRv, NONE),
-	[0x03] = D(LSL, ROW_PROTECTED, Gv, EwRv, NONE),
+	[0x02] = D(LAR, ROW_PROTECTED, Gv, EwRz, NONE),
+	[0x03] = D(LSL, ROW_PROTECTED, Gv, EwRz, NONE),
 	[0x05] = D(SYSCALL, 0, NONE, NONE, NONE),
 	[0x06] = D(CLTS, 0, NONE, NONE, NONE),
 	[0x07] = D(SYSRET, 0, NONE, NONE, NONE),

@@ -91,12 +91,22 @@ static bool segment_allows(struct emul *e, const struct kvm_segment *seg, u64 ea
 	return in_limit(seg, ea, size, protected);
 }
 
-/* #AC is for user mode with CR0.AM and EFLAGS.AC set. Vectors have their own rules. */
-static bool is_misaligned(struct emul *e, u64 la, unsigned int size)
+/* Operands that must be aligned to their size. #GP for it comes before all other checks. */
+static bool breaks_alignment(const struct emul *e, u64 la, unsigned int size)
 {
-	if (!(e->rflags & X86_EFLAGS_AC) || size > 8 || !(la & (size - 1)))
-		return false;
-	return (e->ops->sysreg(e, EMUL_CR0) & X86_CR0_AM) && e->ops->sysreg(e, EMUL_CPL) == 3;
+	return (la & (size - 1)) && (e->insn.row->flags & ROW_ALIGNED);
+}
+
+/*
+ * #AC is for user mode with CR0.AM and EFLAGS.AC set. For more than 8 bytes the SDM leaves it to
+ * the CPU; AMD's raise it, and want 16 bytes at most.
+ */
+static bool wants_alignment(struct emul *e, u64 la, unsigned int size)
+{
+	unsigned int align = size < 16 ? size : 16;
+
+	return (la & (align - 1)) && (e->rflags & X86_EFLAGS_AC) &&
+	       (e->ops->sysreg(e, EMUL_CR0) & X86_CR0_AM) && e->ops->sysreg(e, EMUL_CPL) == 3;
 }
 
 static int raise_segment(struct emul *e, enum emul_seg seg)
@@ -113,6 +123,8 @@ static int linear_long(struct emul *e, enum emul_seg seg, u64 ea, unsigned int s
 		e->ops->segment(e, seg, &s);
 		*la += s.base;
 	}
+	if (breaks_alignment(e, *la, size))
+		return emul_raise_code(e, GP_VECTOR, 0);
 	if (!is_canonical(e, *la) || !is_canonical(e, *la + size - 1))
 		return raise_segment(e, seg);
 	return EMUL_OK;
@@ -127,6 +139,8 @@ static int linear_segmented(struct emul *e, enum emul_seg seg, u64 ea, unsigned 
 	if (!segment_allows(e, &s, ea, size, write))
 		return raise_segment(e, seg);
 	*la = (u32)(s.base + ea);
+	if (breaks_alignment(e, *la, size))
+		return emul_raise_code(e, GP_VECTOR, 0);
 	return EMUL_OK;
 }
 
@@ -139,11 +153,9 @@ int emul_linear(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, bo
 		rc = linear_long(e, seg, ea, size, la);
 	else
 		rc = linear_segmented(e, seg, ea, size, write, la);
-	if (rc)
-		return rc;
-	if (is_misaligned(e, *la, size))
+	if (!rc && wants_alignment(e, *la, size))
 		return emul_raise_code(e, AC_VECTOR, 0);
-	return EMUL_OK;
+	return rc;
 }
 
 /* Jump there, unless it is outside of the code segment. */

@@ -45,18 +45,6 @@ static int begin(struct emul *e)
 	return check_enabled(e, mmx);
 }
 
-static int resolve(struct emul *e, unsigned int i, bool write)
-{
-	struct emul_operand *op = &e->op[i];
-	int rc = emul_resolve(e, i, write);
-
-	if (rc)
-		return rc;
-	if (op->kind == OPERAND_MEM && (e->insn.row->flags & ROW_ALIGNED) && op->la % op->size)
-		return emul_raise_code(e, GP_VECTOR, 0);
-	return EMUL_OK;
-}
-
 /* The first bytes of an operand, followed by zeros. */
 static int load(struct emul *e, const struct emul_operand *op, u8 buf[EMUL_DATA_MAX])
 {
@@ -112,9 +100,9 @@ int emul_exec_vec_move(struct emul *e)
 
 	rc = begin(e);
 	if (!rc)
-		rc = resolve(e, 0, true);
+		rc = emul_resolve(e, 0, true);
 	if (!rc)
-		rc = resolve(e, 1, false);
+		rc = emul_resolve(e, 1, false);
 	if (!rc)
 		rc = load(e, &e->op[1], buf);
 	if (rc)
@@ -136,9 +124,9 @@ static int load_merge(struct emul *e, u8 part[EMUL_DATA_MAX], u8 whole[EMUL_DATA
 
 	rc = begin(e);
 	if (!rc)
-		rc = resolve(e, 0, true);
+		rc = emul_resolve(e, 0, true);
 	if (!rc)
-		rc = resolve(e, last, false);
+		rc = emul_resolve(e, last, false);
 	if (!rc)
 		rc = load(e, &e->op[last], part);
 	if (rc)
@@ -192,9 +180,9 @@ int emul_exec_vec_store_high(struct emul *e)
 
 	rc = begin(e);
 	if (!rc)
-		rc = resolve(e, 0, true);
+		rc = emul_resolve(e, 0, true);
 	if (!rc)
-		rc = resolve(e, 1, false);
+		rc = emul_resolve(e, 1, false);
 	if (!rc)
 		rc = load(e, &e->op[1], buf);
 	if (rc)

@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What random comparison can't show: that an instruction which suspends has changed nothing and
+ * comes out the same as one that did not, that faults at any byte leave no trace, the rules of
+ * segmentation, ports and locks, what is reported to the core. One function a rule.
+ */
+#include "unit.h"
+#include "world.h"
+
+#define BASE 0x10000ULL
+
+static struct world w;
+static const char *failed;
+
+#define CHECK(cond)								\
+	do {									\
+		if (!(cond) && !failed) {					\
+			failed = #cond;						\
+			printf("# %s:%d: %s\n", __func__, __LINE__, #cond);	\
+		}								\
+	} while (0)
+
+#define CODE(str) world_code(&w, BASE, str, sizeof(str) - 1)
+
+static bool faulted(int rc, u8 vector, bool has_code, u32 code)
+{
+	return rc == EMUL_FAULT && w.e.fault.vector == vector &&
+	       w.e.fault.has_error_code == has_code && (!has_code || w.e.fault.error_code == code);
+}
+
+static void long_mode(void)
+{
+	world_init(&w, EMUL_LONG64, BASE);
+}
+
+/* A read of a device suspends, changes nothing, and is served from the log. */
+static void mmio_read(void)
+{
+	long_mode();
+	w.page[2] = WORLD_DEVICE;
+	w.gpr[EMUL_RBX] = BASE + 0x2010;
+	w.gpr[EMUL_RAX] = ~0ULL;
+	CODE("\x8b\x03");			/* mov (%rbx), %eax */
+	CHECK(emul_decode(&w.e) == EMUL_OK);
+	CHECK(emul_execute(&w.e) == EMUL_SUSPEND);
+	CHECK(w.gpr[EMUL_RAX] == ~0ULL && w.e.rip == BASE);
+	CHECK(emul_replay_pending(&w.replay)->addr == 0x2010);
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	CHECK(w.gpr[EMUL_RAX] == 0x04030201 && w.e.rip == BASE + 2);
+	CHECK(w.exit_count == 1 && w.exits[0].len == 4 && w.exits[0].addr == 0x2010);
+}
+
+/* 16 bytes from a device over a page boundary to another: pieces of 8 at most, each once. */
+static void mmio_pieces(void)
+{
+	unsigned int i;
+
+	long_mode();
+	w.page[2] = w.page[3] = WORLD_DEVICE;
+	w.gpr[EMUL_RBX] = BASE + 0x2ffd;
+	CODE("\x0f\x10\x0b");			/* movups (%rbx), %xmm1 */
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	CHECK(w.exit_count == 3);
+	CHECK(w.exits[0].addr == 0x2ffd && w.exits[0].len == 3);
+	CHECK(w.exits[1].addr == 0x3000 && w.exits[1].len == 8);
+	CHECK(w.exits[2].addr == 0x3008 && w.exits[2].len == 5);
+	for (i = 0; i < 16; i++)
+		CHECK(w.vec[1][i] == i + 1);
+}
+
+/* The same access to memory and to a device gives the same; here a read, a change and a write. */
+static void mmio_read_modify_write(void)
+{
+	long_mode();
+	w.page[2] = WORLD_DEVICE;
+	w.gpr[EMUL_RBX] = BASE + 0x2008;
+	w.gpr[EMUL_RCX] = 0x1000;
+	CODE("\xf0\x48\x01\x0b");		/* lock add %rcx, (%rbx) */
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	CHECK(w.exit_count == 2);
+	CHECK(w.exits[0].kind == EMUL_PIECE_MMIO_READ);
+	CHECK(w.exits[1].kind == EMUL_PIECE_MMIO_WRITE);
+	CHECK(w.exits[1].data == 0x0807060504031201);
+}
+
+static void mmio_movs(void)
+{
+	long_mode();
+	w.page[2] = w.page[3] = WORLD_DEVICE;
+	w.gpr[EMUL_RSI] = BASE + 0x2000;
+	w.gpr[EMUL_RDI] = BASE + 0x3000;
+	w.gpr[EMUL_RCX] = 3;
+	CODE("\xf3\x66\xa5");			/* rep movsw */
+	CHECK(world_run(&w, 2) == EMUL_AGAIN);
+	CHECK(w.gpr[EMUL_RCX] == 1 && w.e.rip == BASE);
+	CHECK(world_run(&w, 2) == EMUL_OK);
+	CHECK(w.gpr[EMUL_RCX] == 0 && w.e.rip == BASE + 3);
+	CHECK(w.exit_count == 6);
+	CHECK(w.exits[4].addr == 0x2004 && w.exits[5].addr == 0x3004);
+	CHECK(w.exits[5].data == 0x0605);
+}
+
+/* The answer of an access that is not asked for any more is dropped. */
+static void replay_is_cut(void)
+{
+	long_mode();
+	w.page[2] = WORLD_DEVICE;
+	w.gpr[EMUL_RBX] = BASE + 0x2010;
+	CODE("\x8b\x03");
+	CHECK(emul_decode(&w.e) == EMUL_OK && emul_execute(&w.e) == EMUL_SUSPEND);
+	emul_replay_pending(&w.replay)->data[0] = 0x77;
+	emul_replay_answered(&w.replay);
+	w.gpr[EMUL_RBX] += 8;
+	emul_replay_restart(&w.replay);
+	CHECK(emul_execute(&w.e) == EMUL_SUSPEND);
+	CHECK(emul_replay_pending(&w.replay)->addr == 0x2018);
+	w.gpr[EMUL_RBX] -= 8;
+	emul_replay_restart(&w.replay);
+	CHECK(emul_execute(&w.e) == EMUL_SUSPEND);
+}
+
+static void replay_is_bounded(void)
+{
+	u8 buf[EMUL_DATA_MAX];
+	int rc = EMUL_OK, i;
+
+	long_mode();
+	for (i = 0; i < 2 * EMUL_REPLAY_MAX && rc == EMUL_OK; i++) {
+		rc = emul_replay_mmio(&w.replay, 0x1000 + i, buf, 1, false);
+		if (rc == EMUL_SUSPEND) {
+			emul_replay_answered(&w.replay);
+			rc = emul_replay_mmio(&w.replay, 0x1000 + i, buf, 1, false);
+		}
+	}
+	CHECK(i == EMUL_REPLAY_MAX + 1 && rc == EMUL_UNHANDLED);
+}
+
+/* A store over a page boundary is all or nothing, whichever page faults. */
+static void write_faults_at_any_byte(void)
+{
+	static u8 before[WORLD_SIZE];
+	unsigned int i;
+
+	for (i = 1; i < 8; i++) {
+		long_mode();
+		w.page[3] = WORLD_READ_ONLY;
+		w.gpr[EMUL_RBX] = BASE + 0x3000 - i;
+		w.gpr[EMUL_RAX] = 0x1122334455667788;
+		CODE("\x48\x89\x03");		/* mov %rax, (%rbx) */
+		memcpy(before, w.mem, sizeof(before));
+		CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 3));
+		CHECK(w.e.fault.cr2 == BASE + 0x3000);
+		CHECK(!memcmp(before, w.mem, sizeof(before)) && w.e.rip == BASE);
+	}
+}
+
+/* Code that goes on in a page that is not there faults only if it is needed, at its first byte. */
+static void fetch_faults_at_any_byte(void)
+{
+	static const u8 code[] = { 0x48, 0x81, 0x80, 1, 0, 0, 0, 5, 0, 0, 0 };
+	unsigned int i;
+
+	for (i = 1; i <= sizeof(code); i++) {
+		long_mode();
+		w.page[3] = WORLD_ABSENT;
+		w.gpr[EMUL_RAX] = BASE + 0x1000;
+		world_code(&w, BASE + 0x3000 - i, code, i);
+		if (i == sizeof(code)) {
+			CHECK(world_run(&w, 1) == EMUL_OK && w.mem[0x1001] == 5);
+			CHECK(w.max_fetched == 0x3000);
+		} else {
+			CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 0x10));
+			CHECK(w.e.fault.cr2 == BASE + 0x3000);
+		}
+	}
+}
+
+static void too_long(void)
+{
+	u8 code[16];
+
+	memset(code, 0x66, sizeof(code));
+	long_mode();
+	code[14] = 0x90;
+	world_code(&w, BASE, code, 16);
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == BASE + 15);
+	long_mode();
+	code[14] = 0x66;
+	code[15] = 0x90;
+	world_code(&w, BASE, code, 16);
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	/* Not even a page that is not there makes it anything else. */
+	long_mode();
+	w.page[1] = WORLD_ABSENT;
+	world_code(&w, BASE + 0x1000 - 15, code, 15);
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+}
+
+static void undefined(void)
+{
+	long_mode();
+	CODE("\x0f\x0b");			/* ud2 */
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	CODE("\xf0\x8b\x03");			/* lock mov */
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	CODE("\xf0\x01\xc3");			/* lock add to a register */
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	CODE("\xf0\x39\x03");			/* lock cmp */
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	CODE("\xf0\x0f\xa3\x03");		/* lock bt */
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+}
+
+/* What the table does not know is not guessed at, and what it only decodes is not executed. */
+static void unhandled(void)
+{
+	u64 gpr[16];
+
+	long_mode();
+	CODE("\xd9\x03");			/* flds (%rbx) */
+	memcpy(gpr, w.gpr, sizeof(gpr));
+	CHECK(world_run(&w, 1) == EMUL_UNHANDLED);
+	CODE("\x0f\xa2");			/* cpuid */
+	CHECK(world_run(&w, 1) == EMUL_UNHANDLED && w.e.insn.id == EMUL_OP_CPUID);
+	CHECK(w.e.insn.len == 2);
+	CHECK(!memcmp(gpr, w.gpr, sizeof(gpr)) && w.e.rip == BASE);
+}
+
+/* An interrupt may come between two iterations; single-step traps come there, too. */
+static void single_step(void)
+{
+	long_mode();
+	w.e.rflags |= X86_EFLAGS_TF | X86_EFLAGS_RF;
+	w.gpr[EMUL_RDI] = BASE + 0x1000;
+	w.gpr[EMUL_RCX] = 2;
+	CODE("\xf3\xaa");			/* rep stosb */
+	CHECK(emul_decode(&w.e) == EMUL_OK);
+	CHECK(emul_execute(&w.e) == EMUL_AGAIN && w.e.single_step);
+	CHECK(w.e.rflags & X86_EFLAGS_RF);
+	CHECK(emul_execute(&w.e) == EMUL_OK && w.e.single_step);
+	CHECK(!(w.e.rflags & X86_EFLAGS_RF));
+	w.e.rflags &= ~(u64)X86_EFLAGS_TF;
+	w.gpr[EMUL_RCX] = 1;
+	w.e.rip = BASE;
+	CHECK(world_run(&w, 1) == EMUL_OK && !w.e.single_step);
+}
+
+static void locked_race(void)
+{
+	long_mode();
+	w.gpr[EMUL_RBX] = BASE + 0x1000;
+	w.cmpxchg_fails = 3;
+	w.e.rflags |= X86_EFLAGS_TF;
+	CODE("\xf0\xff\x03");			/* lock incl (%rbx) */
+	CHECK(emul_decode(&w.e) == EMUL_OK && emul_execute(&w.e) == EMUL_AGAIN);
+	CHECK(w.e.rip == BASE && !w.e.single_step);
+	CHECK(world_run(&w, 10) == EMUL_OK && w.mem[0x1000] == 1);
+	/* XCHG is locked without the prefix. */
+	w.cmpxchg_fails = 1;
+	CODE("\x87\x03");
+	CHECK(world_run(&w, 10) == EMUL_OK && w.cmpxchg_fails == 0);
+}
+
+/* The stack pointer moves only when the push has succeeded, and POP (%rsp) uses the new one. */
+static void push_and_pop(void)
+{
+	u64 val = 0xabcdef;
+
+	long_mode();
+	w.page[1] = WORLD_READ_ONLY;
+	w.gpr[EMUL_RSP] = BASE + 0x2004;
+	w.gpr[EMUL_RBX] = BASE + 0x3000;
+	CODE("\xff\x33");			/* push (%rbx) */
+	CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 3));
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x2004);
+	memcpy(w.mem + 0x3000, &val, 8);
+	w.gpr[EMUL_RSP] = BASE + 0x2008;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RSP] == BASE + 0x2000);
+	CHECK(!memcmp(w.mem + 0x2000, &val, 8));
+	CODE("\x8f\x04\x24");			/* pop (%rsp) */
+	CHECK(world_run(&w, 1) == EMUL_OK && !memcmp(w.mem + 0x2008, &val, 8));
+	CODE("\x5c");				/* pop %rsp */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RSP] == val);
+}
+
+static void branches(void)
+{
+	u64 target = BASE + 0x123, back;
+
+	long_mode();
+	w.gpr[EMUL_RSP] = BASE + 0x2000;
+	w.gpr[EMUL_RBX] = BASE + 0x3000;
+	memcpy(w.mem + 0x3000, &target, 8);
+	CODE("\xff\x13");			/* call *(%rbx) */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == target);
+	memcpy(&back, w.mem + 0x1ff8, 8);
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x1ff8 && back == BASE + 2);
+	world_code(&w, target, "\xc2\x10\x00", 3);	/* ret $16 */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == back);
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x2010);
+	CODE("\xff\x23");			/* jmp *(%rbx) */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == target);
+	CODE("\xe8\xfb\xff\xff\xff");		/* call to itself */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == BASE);
+	/* Not canonical: #GP, and nothing is pushed. */
+	target = 1ULL << 47;
+	memcpy(w.mem + 0x3000, &target, 8);
+	back = w.gpr[EMUL_RSP];
+	CODE("\xff\x13");
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0) && w.gpr[EMUL_RSP] == back);
+	world_init(&w, EMUL_PROT32, BASE);
+	w.seg[EMUL_SEG_CS].limit = 0x1ffff;
+	w.gpr[EMUL_RBX] = 0x20000;
+	CODE("\xff\xe3");			/* jmp *%ebx */
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.gpr[EMUL_RBX] = 0x1ffff;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == 0x1ffff);
+}
+
+/* Non-canonical: #SS if the stack segment is the default, #GP otherwise. */
+static void canonical(void)
+{
+	long_mode();
+	w.gpr[EMUL_RBX] = w.gpr[EMUL_RBP] = 0x7fffffffffff - 2;
+	CODE("\x8b\x03");			/* mov (%rbx), %eax: the last byte is too far */
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	CODE("\x8b\x45\x00");			/* mov (%rbp), %eax */
+	CHECK(faulted(world_run(&w, 1), SS_VECTOR, true, 0));
+	CODE("\x65\x8b\x45\x00");		/* mov %gs:(%rbp), %eax */
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.cr4 |= X86_CR4_LA57;
+	CODE("\x8b\x03");
+	CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 0));
+}
+
+static void segment_limits(void)
+{
+	world_init(&w, EMUL_PROT32, BASE);
+	w.seg[EMUL_SEG_DS].base = BASE;
+	w.seg[EMUL_SEG_DS].limit = 0xfff;
+	w.gpr[EMUL_RBX] = 0xffc;
+	CODE("\x8b\x03");			/* mov (%ebx), %eax */
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	w.gpr[EMUL_RBX]++;
+	w.e.rip = BASE;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	/* expand-down: above the limit only */
+	w.seg[EMUL_SEG_DS].type = 7;
+	w.e.rip = BASE;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.gpr[EMUL_RBX] = 0x1000;
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	/* read only, execute only, absent, null */
+	w.seg[EMUL_SEG_DS] = w.seg[EMUL_SEG_ES];
+	w.seg[EMUL_SEG_DS].type = 1;
+	w.gpr[EMUL_RBX] = BASE + 0x1000;
+	CODE("\x89\x03");			/* mov %eax, (%ebx) */
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	CODE("\x2e\x8b\x03");			/* mov %cs:(%ebx), %eax */
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	w.seg[EMUL_SEG_CS].type = 9;
+	CODE("\x2e\x8b\x03");
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.seg[EMUL_SEG_SS].unusable = 1;
+	CODE("\x8b\x45\x00");			/* mov (%ebp), %eax */
+	CHECK(faulted(world_run(&w, 1), SS_VECTOR, true, 0));
+}
+
+/* In real mode there are limits and no types, and no exception has an error code. */
+static void real_mode(void)
+{
+	world_init(&w, EMUL_REAL, BASE);
+	w.seg[EMUL_SEG_CS].base = BASE;
+	w.seg[EMUL_SEG_DS].base = BASE;
+	w.seg[EMUL_SEG_DS].type = 1;
+	w.gpr[EMUL_RBX] = 0xaaaa1000;
+	w.gpr[EMUL_RAX] = 0x1234;
+	world_code(&w, BASE, "\x89\x07", 2);	/* mov %ax, (%bx) */
+	w.e.rip = 0;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.mem[0x1000] == 0x34 && w.mem[0x1001] == 0x12);
+	w.gpr[EMUL_RBX] = 0xffff;
+	w.e.rip = 0;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, false, 0));
+	/* 16-bit addresses wrap before they are an offset. */
+	world_code(&w, BASE, "\x89\x47\x01", 3);	/* mov %ax, 1(%bx) */
+	w.e.rip = 0;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.mem[0] == 0x34);
+	/* An instruction can't go on behind the limit of its segment. */
+	w.code = (const u8 *)"\x66\xb8\x01\x02\x03\x04";
+	w.code_base = BASE + 0xfffd;
+	w.code_len = 6;
+	w.e.rip = 0xfffd;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, false, 0));
+	w.e.rip = 0xfffd;
+	w.code = (const u8 *)"\xb8\x01\x02\x03\x04\x05";
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == 0x10000);
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, false, 0));
+}
+
+static void address_wraps(void)
+{
+	world_init(&w, EMUL_PROT32, 0xffffc000);
+	w.page[4] = WORLD_ABSENT;
+	w.seg[EMUL_SEG_DS].base = 0xffff8000;
+	w.gpr[EMUL_RBX] = 0x5ffe;		/* linear 0xffffdffe */
+	world_code(&w, 0xffffd000, "\x8b\x03", 2);
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	/* The linear address wraps at 4 GiB: the second half is read at 0. */
+	w.gpr[EMUL_RBX] = 0x7ffe;
+	w.e.rip = 0xffffd000;
+	CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 0) && w.e.fault.cr2 == 0);
+	/* So does the instruction pointer. */
+	world_code(&w, 0xffffffff, "\x90", 1);
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == 0);
+}
+
+static void ports(void)
+{
+	long_mode();
+	w.gpr[EMUL_RDX] = 0x3f8;
+	CODE("\xec");				/* in %dx, %al */
+	w.gpr[EMUL_RAX] = 0x1100;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RAX] == 0x1101);
+	CHECK(w.exits[0].kind == EMUL_PIECE_PIO_IN && w.exits[0].addr == 0x3f8);
+	CODE("\xe7\x80");			/* out %eax, $0x80 */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.exits[1].addr == 0x80 && w.exits[1].len == 4);
+	CHECK(w.exits[1].data == 0x1101);
+	/* User mode asks the bitmap, two bytes of it. */
+	w.cpl = 3;
+	w.e.rip = BASE;
+	CHECK(world_run(&w, 1) == EMUL_FAULT && w.e.fault.cr2 == 102);
+	w.seg[EMUL_SEG_TR].base = BASE + 0x1000;
+	w.seg[EMUL_SEG_TR].limit = 0x100;
+	w.mem[0x1000 + 102] = 0x80;
+	memset(w.mem + 0x1080, 0xff, 0x80);
+	CODE("\xe7\x80");
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.mem[0x1080 + 0x10] = 0xf0;
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	CODE("\xe7\x81");
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.seg[EMUL_SEG_TR].limit = 0x90;
+	CODE("\xe7\x80");
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.e.rflags |= X86_EFLAGS_IOPL;
+	CHECK(world_run(&w, 1) == EMUL_OK);
+	/* In virtual-8086 mode IOPL does not help. */
+	w.e.mode = EMUL_VM86;
+	w.seg[EMUL_SEG_CS].base = BASE;
+	w.e.rip = 0;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+}
+
+/* String input: as much as the page takes at once; nothing is read that can't be stored. */
+static void string_input(void)
+{
+	unsigned int i;
+
+	long_mode();
+	w.page[3] = WORLD_ABSENT;
+	w.gpr[EMUL_RDX] = 0x1f0;
+	w.gpr[EMUL_RDI] = BASE + 0x3000 - 10;
+	w.gpr[EMUL_RCX] = 100;
+	CODE("\xf3\x66\x6d");			/* rep insw */
+	CHECK(faulted(world_run(&w, 100), PF_VECTOR, true, 2) && w.e.fault.cr2 == BASE + 0x3000);
+	CHECK(w.exit_count == 1 && w.exits[0].count == 5 && w.exits[0].len == 2);
+	CHECK(w.gpr[EMUL_RCX] == 95 && w.gpr[EMUL_RDI] == BASE + 0x3000 && w.e.rip == BASE);
+	for (i = 0; i < 10; i++)
+		CHECK(w.mem[0x3000 - 10 + i] == i + 1);
+	/* The page is there now, and 95 words fit into it. */
+	w.page[3] = WORLD_WRITABLE;
+	CHECK(world_run(&w, 100) == EMUL_OK && w.exit_count == 2 && w.exits[1].count == 95);
+	CHECK(w.gpr[EMUL_RCX] == 0 && w.e.rip == BASE + 3);
+	/* Downwards, and into a device: one by one */
+	w.e.rflags |= X86_EFLAGS_DF;
+	w.gpr[EMUL_RCX] = 3;
+	w.e.rip = BASE;
+	CHECK(world_run(&w, 100) == EMUL_OK && w.exit_count == 5);
+	w.e.rflags &= ~(u64)X86_EFLAGS_DF;
+	w.page[4] = WORLD_DEVICE;
+	w.gpr[EMUL_RDI] = BASE + 0x4000;
+	w.gpr[EMUL_RCX] = 2;
+	w.e.rip = BASE;
+	CHECK(world_run(&w, 100) == EMUL_OK && w.exit_count == 9);
+	CHECK(w.exits[5].kind == EMUL_PIECE_PIO_IN && w.exits[6].kind == EMUL_PIECE_MMIO_WRITE);
+}
+
+static void string_output(void)
+{
+	long_mode();
+	w.gpr[EMUL_RDX] = 0x1f0;
+	w.gpr[EMUL_RSI] = BASE + 0x1000;
+	w.gpr[EMUL_RCX] = 2000;
+	memcpy(w.mem + 0x1000, "minikvm", 8);
+	CODE("\xf3\x6e");			/* rep outsb */
+	CHECK(world_run(&w, 100) == EMUL_OK && w.exit_count == 2);
+	CHECK(w.exits[0].count == EMUL_IO_MAX && w.exits[1].count == 2000 - EMUL_IO_MAX);
+	CHECK(!memcmp(&w.exits[0].data, "minikvm", 8));
+	CHECK(w.gpr[EMUL_RSI] == BASE + 0x1000 + 2000);
+}
+
+/* User space may change rCX while it has the exit: fewer are taken, and never more than given. */
+static void string_count_changes(void)
+{
+	long_mode();
+	w.gpr[EMUL_RDI] = BASE + 0x1000;
+	w.gpr[EMUL_RCX] = 3;
+	CODE("\xf3\x6c");			/* rep insb */
+	CHECK(emul_decode(&w.e) == EMUL_OK && emul_execute(&w.e) == EMUL_SUSPEND);
+	CHECK(emul_replay_pending(&w.replay)->count == 3);
+	emul_replay_answered(&w.replay);
+	w.gpr[EMUL_RCX] = 8192;
+	emul_replay_restart(&w.replay);
+	CHECK(emul_execute(&w.e) == EMUL_AGAIN && w.gpr[EMUL_RCX] == 8189);
+	w.gpr[EMUL_RCX] = 2;
+	emul_replay_forget(&w.replay);
+	CHECK(emul_execute(&w.e) == EMUL_SUSPEND);
+	emul_replay_answered(&w.replay);
+	w.gpr[EMUL_RCX] = 1;
+	emul_replay_restart(&w.replay);
+	CHECK(emul_execute(&w.e) == EMUL_OK && w.gpr[EMUL_RCX] == 0);
+	CHECK(w.gpr[EMUL_RDI] == BASE + 0x1004);
+}
+
+/* Vector instructions: CR0 and CR4 first */
+static void vector_state(void)
+{
+	long_mode();
+	w.gpr[EMUL_RBX] = 1ULL << 50;
+	w.cr0 |= X86_CR0_TS;
+	CODE("\x0f\x10\x03");			/* movups (%rbx), %xmm0 */
+	CHECK(faulted(world_run(&w, 1), NM_VECTOR, false, 0));
+	w.cr4 &= ~(u64)X86_CR4_OSFXSR;
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	CODE("\x0f\x6f\x03");			/* movq (%rbx), %mm0 */
+	CHECK(faulted(world_run(&w, 1), NM_VECTOR, false, 0));
+	w.cr0 |= X86_CR0_EM;
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	CODE("\xc5\xf8\x10\x03");		/* vmovups (%rbx), %xmm0 */
+	CHECK(faulted(world_run(&w, 1), NM_VECTOR, false, 0));
+	w.xcr0 = 3;
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+	w.xcr0 = 7;
+	w.cr4 &= ~(u64)X86_CR4_OSXSAVE;
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+}
+
+static void vector_upper_half(void)
+{
+	long_mode();
+	memset(w.vec, 0xee, sizeof(w.vec));
+	w.gpr[EMUL_RBX] = BASE + 0x1000;
+	CODE("\x0f\x10\x03");
+	CHECK(world_run(&w, 1) == EMUL_OK && w.vec[0][0] == 0 && w.vec[0][16] == 0xee);
+	CODE("\xc5\xf8\x10\x03");
+	CHECK(world_run(&w, 1) == EMUL_OK && w.vec[0][16] == 0);
+}
+
+#define RULE(function, what) { function, what }
+
+static const struct {
+	void (*run)(void);
+	const char *what;
+} rules[] = {
+	RULE(mmio_read, "a device read suspends and is replayed"),
+	RULE(mmio_pieces, "device accesses are split at pages and to 8 bytes"),
+	RULE(mmio_read_modify_write, "a device is read once and written once"),
+	RULE(mmio_movs, "REP MOVS between devices"),
+	RULE(replay_is_cut, "an answer to another access is not used"),
+	RULE(replay_is_bounded, "the log has an end"),
+	RULE(write_faults_at_any_byte, "a store is all or nothing"),
+	RULE(fetch_faults_at_any_byte, "code faults at any byte"),
+	RULE(too_long, "more than 15 bytes"),
+	RULE(undefined, "#UD, and LOCK where it is not allowed"),
+	RULE(unhandled, "the unknown is not guessed at"),
+	RULE(single_step, "TF and RF"),
+	RULE(locked_race, "a lost race changes nothing"),
+	RULE(push_and_pop, "PUSH and POP to memory"),
+	RULE(branches, "CALL, JMP and RET"),
+	RULE(canonical, "non-canonical addresses"),
+	RULE(segment_limits, "segment limits and types"),
+	RULE(real_mode, "real mode"),
+	RULE(address_wraps, "addresses wrap"),
+	RULE(ports, "ports and the I/O permission bitmap"),
+	RULE(string_input, "REP INS"),
+	RULE(string_output, "REP OUTS"),
+	RULE(string_count_changes, "rCX changes while user space has the exit"),
+	RULE(vector_state, "#UD and #NM of vector instructions"),
+	RULE(vector_upper_half, "upper halves of vector registers"),
+};
+
+int main(int argc, char **argv)
+{
+	unsigned int i;
+
+	unit_options(argc, argv, 0);
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		failed = NULL;
+		rules[i].run();
+		unit_result(!failed, rules[i].what);
+	}
+	return unit_done();
+}

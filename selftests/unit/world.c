@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "unit.h"
+#include "world.h"
+
+static struct world *world_of(struct emul *e)
+{
+	return (struct world *)((char *)e - offsetof(struct world, e));
+}
+
+static int page_fault(struct world *w, u64 la, bool present, bool write, bool fetch)
+{
+	w->e.fault = (struct emul_fault){
+		.vector = PF_VECTOR,
+		.has_error_code = true,
+		.error_code = present | write << 1 | (w->cpl == 3) << 2 | fetch << 4,
+		.cr2 = la,
+	};
+	return EMUL_FAULT;
+}
+
+/* Rights of the page of @la, or #PF. */
+static int check_page(struct world *w, u64 la, bool write, bool system, u8 *kind)
+{
+	u64 offset = la - w->base;
+	bool write_protected;
+
+	*kind = offset < WORLD_SIZE ? w->page[offset / WORLD_PAGE] : WORLD_ABSENT;
+	if (offset + WORLD_PAGE >= WORLD_SIZE + 2 * WORLD_PAGE)
+		w->outside = true;
+	write_protected = write && *kind == WORLD_READ_ONLY;
+	if (*kind != WORLD_ABSENT && !write_protected)
+		return EMUL_OK;
+	page_fault(w, la, *kind != WORLD_ABSENT, write, false);
+	if (system)
+		w->e.fault.error_code &= ~4u;
+	return EMUL_FAULT;
+}
+
+static int access_range(struct world *w, u64 la, u8 *buf, unsigned int len, bool write)
+{
+	u8 kind;
+	int rc;
+
+	rc = check_page(w, la, write, false, &kind);
+	if (rc)
+		return rc;
+	if (kind == WORLD_DEVICE)
+		return emul_replay_mmio(&w->replay, la - w->base, buf, len, write);
+	if (write)
+		memcpy(w->mem + (la - w->base), buf, len);
+	else
+		memcpy(buf, w->mem + (la - w->base), len);
+	return EMUL_OK;
+}
+
+static unsigned int to_page_end(u64 la, unsigned int len)
+{
+	unsigned int room = WORLD_PAGE - la % WORLD_PAGE;
+
+	return room < len ? room : len;
+}
+
+static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
+{
+	struct world *w = world_of(e);
+	int rc, res = EMUL_OK;
+	unsigned int n;
+	u8 kind;
+
+	for (; len; la += n, len -= n) {
+		n = to_page_end(la, len);
+		rc = check_page(w, la, write, false, &kind);
+		if (rc)
+			return rc;
+		if (kind == WORLD_DEVICE)
+			res = EMUL_SUSPEND;
+	}
+	return res;
+}
+
+static int access_memory(struct world *w, u64 la, u8 *buf, unsigned int len, bool write)
+{
+	unsigned int n;
+	int rc;
+
+	/* On a page crossing nothing is touched unless all of it may be. */
+	rc = op_probe(&w->e, la, len, write);
+	if (rc == EMUL_FAULT)
+		return rc;
+	for (; len; la += n, buf += n, len -= n) {
+		n = to_page_end(la, len);
+		rc = access_range(w, la, buf, n, write);
+		if (rc)
+			return rc;
+	}
+	return EMUL_OK;
+}
+
+static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why)
+{
+	(void)why;
+	return access_memory(world_of(e), la, buf, len, false);
+}
+
+static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
+{
+	return access_memory(world_of(e), la, (u8 *)buf, len, true);
+}
+
+static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new, unsigned int len)
+{
+	struct world *w = world_of(e);
+	u8 now[16];
+	int rc;
+
+	if (w->cmpxchg_fails) {
+		w->cmpxchg_fails--;
+		return EMUL_AGAIN;
+	}
+	if (op_probe(e, la, len, true) == EMUL_OK) {
+		rc = access_memory(w, la, now, len, false);
+		if (rc)
+			return rc;
+		if (memcmp(now, old, len))
+			return EMUL_AGAIN;
+	}
+	return access_memory(w, la, (u8 *)new, len, true);
+}
+
+static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
+{
+	struct world *w = world_of(e);
+	u8 kind;
+
+	if (w->code) {
+		if (la - w->code_base + len > w->code_len)
+			return page_fault(w, la, false, false, true);
+		memcpy(buf, w->code + (la - w->code_base), len);
+		return EMUL_OK;
+	}
+	if (check_page(w, la, false, false, &kind))
+		return page_fault(w, la, false, false, true);
+	if (la - w->base + len > w->max_fetched)
+		w->max_fetched = la - w->base + len;
+	memcpy(buf, w->mem + (la - w->base), len);
+	return EMUL_OK;
+}
+
+static void op_segment(struct emul *e, enum emul_seg seg, struct kvm_segment *out)
+{
+	*out = world_of(e)->seg[seg];
+}
+
+static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
+{
+	struct world *w = world_of(e);
+	const u64 values[] = {
+		[EMUL_CPL] = w->cpl, [EMUL_CR0] = w->cr0, [EMUL_CR4] = w->cr4,
+		[EMUL_XCR0] = w->xcr0,
+	};
+
+	return values[reg];
+}
+
+static int op_pio_in(struct emul *e, u16 port, unsigned int size, void *buf, u32 *count)
+{
+	struct world *w = world_of(e);
+	int rc = emul_replay_pio(&w->replay, port, size, count, false);
+
+	if (!rc)
+		memcpy(buf, w->pio, size * *count);
+	return rc;
+}
+
+static int op_pio_out(struct emul *e, u16 port, unsigned int size, const void *buf, u32 *count)
+{
+	struct world *w = world_of(e);
+	int rc = emul_replay_pio(&w->replay, port, size, count, true);
+
+	if (rc == EMUL_SUSPEND)
+		memcpy(w->pio, buf, size * *count);
+	return rc;
+}
+
+static void op_read_vec(struct emul *e, unsigned int reg, void *buf, unsigned int len)
+{
+	memcpy(buf, world_of(e)->vec[reg], len);
+}
+
+static void op_write_vec(struct emul *e, unsigned int reg, const void *buf, unsigned int len)
+{
+	memcpy(world_of(e)->vec[reg], buf, len);
+}
+
+static void op_read_mmx(struct emul *e, unsigned int reg, void *buf)
+{
+	memcpy(buf, world_of(e)->mmx[reg], 8);
+}
+
+static void op_write_mmx(struct emul *e, unsigned int reg, const void *buf)
+{
+	memcpy(world_of(e)->mmx[reg], buf, 8);
+}
+
+static const struct emul_ops ops = {
+	.fetch = op_fetch,
+	.read = op_read,
+	.write = op_write,
+	.cmpxchg = op_cmpxchg,
+	.probe = op_probe,
+	.segment = op_segment,
+	.sysreg = op_sysreg,
+	.pio_in = op_pio_in,
+	.pio_out = op_pio_out,
+	.read_vec = op_read_vec,
+	.write_vec = op_write_vec,
+	.read_mmx = op_read_mmx,
+	.write_mmx = op_write_mmx,
+};
+
+void world_init(struct world *w, enum emul_mode mode, u64 base)
+{
+	unsigned int i;
+
+	memset(w, 0, sizeof(*w));
+	w->e.ops = &ops;
+	w->e.gpr = w->gpr;
+	w->e.mode = mode;
+	w->e.rflags = X86_EFLAGS_FIXED;
+	w->cr0 = mode == EMUL_REAL ? 0 : X86_CR0_PE | X86_CR0_PG | X86_CR0_AM;
+	w->cr4 = X86_CR4_OSFXSR | X86_CR4_OSXSAVE;
+	w->xcr0 = 7;
+	w->base = base;
+	for (i = 0; i < EMUL_SEG_NONE; i++)
+		w->seg[i] = (struct kvm_segment){
+			.limit = mode < EMUL_PROT16 ? 0xffff : 0xffffffff,
+			.type = i == EMUL_SEG_CS ? 11 : 3,
+			.present = 1,
+			.s = 1,
+			.db = mode == EMUL_PROT32,
+			.l = mode == EMUL_LONG64 && i == EMUL_SEG_CS,
+			.g = mode >= EMUL_PROT16,
+			.selector = i * 8,
+		};
+	w->seg[EMUL_SEG_TR].type = 11;
+	w->seg[EMUL_SEG_TR].s = 0;
+	memset(w->page, WORLD_WRITABLE, sizeof(w->page));
+}
+
+/* Answer the pending piece as a VMM does. */
+static void answer(struct world *w)
+{
+	struct emul_piece *piece = emul_replay_pending(&w->replay);
+	struct world_exit *exit = &w->exits[w->exit_count++ % ARRAY_SIZE(w->exits)];
+	unsigned int i;
+
+	w->suspends++;
+	*exit = (struct world_exit){
+		.kind = piece->kind, .len = piece->len, .count = piece->count, .addr = piece->addr,
+	};
+	switch (piece->kind) {
+	case EMUL_PIECE_MMIO_READ:
+		for (i = 0; i < piece->len; i++)
+			piece->data[i] = ++w->device;
+		break;
+	case EMUL_PIECE_MMIO_WRITE:
+		memcpy(&exit->data, piece->data, piece->len);
+		break;
+	case EMUL_PIECE_PIO_IN:
+		for (i = 0; i < piece->len * piece->count; i++)
+			w->pio[i] = ++w->device;
+		break;
+	default:
+		memcpy(&exit->data, w->pio, 8);
+		break;
+	}
+	emul_replay_answered(&w->replay);
+}
+
+int world_run(struct world *w, unsigned int max)
+{
+	int rc;
+
+	emul_replay_forget(&w->replay);
+	for (;;) {
+		emul_replay_restart(&w->replay);
+		rc = emul_decode(&w->e);
+		if (rc == EMUL_OK)
+			rc = emul_execute(&w->e);
+		if (rc == EMUL_SUSPEND) {
+			answer(w);
+			continue;
+		}
+		emul_replay_forget(&w->replay);
+		if (rc != EMUL_AGAIN || --max == 0)
+			return rc;
+	}
+}
+
+void world_code(struct world *w, u64 la, const void *bytes, unsigned int len)
+{
+	memcpy(w->mem + (la - w->base), bytes, len);
+	w->e.rip = la;
+}
