@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-typedef u64 gva_t;
+typedef unsigned long gva_t;
 typedef u64 gpa_t;
 typedef u64 gfn_t;
 typedef u64 hpa_t;
