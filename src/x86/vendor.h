@@ -119,6 +119,9 @@ struct vendor_caps {
 	u64 max_tsc_ratio, default_tsc_ratio;
 	u8 tsc_ratio_frac_bits;
 	u8 max_phyaddr;
+	/* MSRs that a guest reads and writes with no exit, unless filtered. */
+	const u32 *passed_msrs;
+	unsigned int n_passed_msrs;
 };
 
 extern struct vendor_caps vendor_caps;

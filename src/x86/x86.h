@@ -14,8 +14,6 @@
 #define MAX_VCPUS	1024
 #define MAX_VCPU_IDS	4096
 
-#define MCE_BANKS	32
-
 /* KVM_X86_QUIRK_* that can be disabled here. */
 #define SUPPORTED_QUIRKS						\
 	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |	\
@@ -70,9 +68,15 @@ int emulate_length(struct vcpu *vcpu);		/* bytes, or -EFAULT: fault queued */
 int emulate_failed(struct vcpu *vcpu);		/* KVM_EXIT_INTERNAL_ERROR */
 int emulate_decode_operand(struct vcpu *vcpu);	/* fills exit.cr or exit.dr */
 
-/* cpuid.c */
+/* cpuid_offer.c: what this host can offer */
+int cpuid_init(void);				/* module load */
+void cpuid_withhold(unsigned int feature);	/* a vendor lacks a control for it */
+bool cpuid_offered(unsigned int feature);	/* X86_FEATURE_* */
 int cpuid_get_supported(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e);
 int cpuid_get_emulated(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e);
+
+/* cpuid.c: what a vCPU says of itself */
+void cpuid_vcpu_init(struct vcpu *vcpu);
 int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid2 *head,
 	      const struct kvm_cpuid_entry2 __user *e);
 int cpuid_set_legacy(struct vcpu *vcpu, const struct kvm_cpuid *head,
@@ -80,29 +84,44 @@ int cpuid_set_legacy(struct vcpu *vcpu, const struct kvm_cpuid *head,
 int cpuid_get(struct vcpu *vcpu, struct kvm_cpuid2 *head,
 	      struct kvm_cpuid_entry2 __user *e);
 void cpuid_free(struct vcpu *vcpu);
-int cpuid_init(void);				/* module load: host allow-list */
 void cpuid_runtime(struct vcpu *vcpu);		/* OSXSAVE, APIC, XCR0 sizes, ... */
 void cpuid_query(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
-bool guest_has(struct vcpu *vcpu, unsigned int x86_feature);
-bool cpuid_offered(unsigned int x86_feature);	/* in the supported list? */
+const struct kvm_cpuid_entry2 *cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index);
+bool cpuid_pv_has(struct vcpu *vcpu, unsigned int feature);	/* KVM_FEATURE_* */
+
+/* Did user space give the guest this X86_FEATURE_*? Any context. */
+static inline bool guest_has(const struct vcpu *vcpu, unsigned int feature)
+{
+	return vcpu->arch.cpuid.words[feature / 32] & BIT(feature % 32);
+}
 
 /* msr.c: @host says that user space asks, who may more than the guest */
-int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);
+void msr_init(void);				/* module load: probe the list */
+void msr_vcpu_init(struct vcpu *vcpu);
+int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);	/* 0, or 1: #GP */
 int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host);
 int msr_get_feature(u32 index, u64 *value);
 int msr_index_list(struct kvm_msr_list __user *list);
 int msr_feature_index_list(struct kvm_msr_list __user *list);
 int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
 int msr_feature_io(struct kvm_msrs __user *msrs);
+void msr_reset(struct vcpu *vcpu, bool init);
+bool pat_valid(u64 pat);
+
+/* msr_filter.c */
 int msr_filter_set(struct vm *vm, const void __user *argp);
 void msr_filter_free(struct vm *vm);
 void msr_filter_apply(struct vcpu *vcpu);	/* to the pass-through MSRs */
-bool msr_filtered(struct vm *vm, u32 index, bool write);
-void msr_reset(struct vcpu *vcpu, bool init);
-u64 msr_mce_supported(void);
-void msr_init(void);				/* module load: probe the list */
+bool msr_filtered(struct vm *vm, u32 index, bool write);	/* true: denied */
 
-/* state.c: control registers and the state ioctls */
+/* mce.c: the machine-check banks */
+u64 msr_mce_supported(void);			/* KVM_X86_GET_MCE_CAP_SUPPORTED */
+int mce_configure(struct vcpu *vcpu, u64 cap);
+int mce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
+int mce_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);
+int mce_set(struct vcpu *vcpu, u32 index, u64 value, bool host);
+
+/* state.c: control registers, debug registers, reset */
 int set_cr0(struct vcpu *vcpu, u64 cr0);	/* 0, or 1: #GP */
 int set_cr3(struct vcpu *vcpu, u64 cr3);
 int set_cr4(struct vcpu *vcpu, u64 cr4);
@@ -112,10 +131,24 @@ int set_efer(struct vcpu *vcpu, u64 efer, bool host);
 int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
 int set_dr(struct vcpu *vcpu, int dr, u64 value);
 int get_dr(struct vcpu *vcpu, int dr, u64 *value);
+u64 vcpu_rflags(struct vcpu *vcpu);		/* without a debugger's TF */
+void vcpu_set_rflags(struct vcpu *vcpu, u64 rflags);
+u64 linear_rip(struct vcpu *vcpu);
 void vcpu_reset(struct vcpu *vcpu, bool init);
-long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
+bool cr0_valid(u64 cr0);
+bool cr4_valid(struct vcpu *vcpu, u64 cr4);
+u64 efer_allowed(void);
 bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
 bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
+bool is_pae_paging(struct vcpu *vcpu);
+bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
+
+/* state_ioctl.c: user space's way to a vCPU's state */
+long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
+void state_get_regs(struct vcpu *vcpu, struct kvm_regs *regs);
+void state_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
+void state_get_sregs(struct vcpu *vcpu, struct kvm_sregs *sregs);
+int state_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs);
 
 /* fpu.c */
 int fpu_create(struct vcpu *vcpu);
@@ -127,25 +160,29 @@ int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
 int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
 int fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size);
 int fpu_set_xsave(struct vcpu *vcpu, const void *region);
-int fpu_set_permitted(struct vcpu *vcpu);	/* after CPUID: dynamic features */
-size_t fpu_xsave_size(struct vm *vm);
+size_t fpu_xsave_size(struct vm *vm);		/* of KVM_GET_XSAVE2 */
 
 /* clock.c: TSC and kvmclock */
 int clock_init(void);
 void clock_exit(void);
 void clock_vm_init(struct vm *vm);
-void clock_vcpu_load(struct vcpu *vcpu, int cpu);
+void clock_vm_destroy(struct vm *vm);
+void clock_vcpu_postcreate(struct vcpu *vcpu);	/* it is counted in vm->nvcpus */
+void clock_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
+void clock_vcpu_put(struct vcpu *vcpu);		/* preemption off */
 void clock_update(struct vcpu *vcpu);		/* VCPU_REQ_CLOCK */
 void clock_write_wall(struct vcpu *vcpu, gpa_t gpa);
 int clock_set_system_time(struct vcpu *vcpu, u64 msr);
 int clock_set_steal_time(struct vcpu *vcpu, u64 msr);
 void clock_steal_update(struct vcpu *vcpu);	/* VCPU_REQ_STEAL */
+int clock_guest_paused(struct vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
+int clock_pairing(struct vcpu *vcpu, gpa_t gpa);	/* KVM_HC_CLOCK_PAIRING */
 u64 clock_kvmclock_ns(struct vm *vm);
 int clock_vm_get(struct vm *vm, struct kvm_clock_data *data);
 int clock_vm_set(struct vm *vm, const struct kvm_clock_data *data);
 u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc);
 void tsc_write(struct vcpu *vcpu, u64 guest_tsc, bool host);
-void tsc_set_offset(struct vcpu *vcpu, u64 offset);
+void tsc_set_offset(struct vcpu *vcpu, u64 offset);	/* as user space asks */
 void tsc_adjust(struct vcpu *vcpu, s64 delta);
 int tsc_set_khz(struct vcpu *vcpu, u32 khz);
 int tsc_set_default_khz(struct vm *vm, u32 khz);

@@ -14,6 +14,7 @@
 
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
+#include <asm/cpufeature.h>
 #include <asm/fpu/types.h>
 #include <asm/kvm_para.h>
 #include <asm/pvclock-abi.h>
@@ -54,41 +55,77 @@ struct vcpu_events {
 	bool triple_fault;
 };
 
+/* Words of feature bits: the kernel's own, and those that it keeps no word for. */
+#define CPUID_WORD_7_1_EDX		(NCAPINTS + 0)
+#define CPUID_WORD_8000_0007_EDX	(NCAPINTS + 1)
+#define CPUID_WORDS			(NCAPINTS + 2)
+#define FEATURE_INVARIANT_TSC		(CPUID_WORD_8000_0007_EDX * 32 + 8)
+
+#define CPUID_HINTS	32
+
 /* Answers to CPUID, as user space set them; cpuid.c has the ways in. */
 struct cpuid_model {
-	struct kvm_cpuid_entry2 *entries;	/* sorted by function, index */
+	struct kvm_cpuid_entry2 *entries;	/* in the order they were given */
 	unsigned int n;
-	u32 max_phyaddr;
+	u8 hint[CPUID_HINTS];		/* where a leaf was found last */
+	u32 words[CPUID_WORDS];		/* what guest_has() asks */
+	bool amd;			/* says that it is an AMD or Hygon CPU */
+	u8 max_phyaddr;
 	u64 cr4_reserved;		/* bits this guest may not set */
 	u64 xcr0_allowed;
-	u64 xss_allowed;
 	u32 pv_features;		/* KVM_FEATURE_* the guest was told */
 	bool pv_enforce;
 };
+
+/* As many as KVM has, so that any KVM_X86_SETUP_MCE fits. */
+#define MCE_BANKS	32
+#define MTRR_VARIABLE	8
 
 /* Plain MSR state that has no other home; rows in msr.c point into it. */
 struct msr_state {
 	u64 pat, tsc_aux, misc_enable, spec_ctrl, arch_capabilities;
 	u64 platform_info, misc_features, ucode_rev, tsc_adjust, smi_count;
-	u64 feature_control, power_ctl, mcg_status, mcg_cap, mcg_ctl, mcg_ext_ctl;
-	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
-	u64 mce_banks[32 * 4];
-	u64 xss, debugctl, poll_control, hwcr, virt_ssbd, de_cfg, xfd, xfd_err;
+	u64 feature_control, power_ctl, debugctl, poll_control;
+	u64 mcg_status, mcg_cap, mcg_ctl, mcg_ext_ctl;
+	u64 mce_banks[MCE_BANKS * 4], mce_ctl2[MCE_BANKS];
+	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[2 * MTRR_VARIABLE];
+	u64 xss, hwcr, virt_ssbd, de_cfg, osvw_length, osvw_status;
 };
 
 /* kvmclock, steal time and friends: clock.c, hypercall.c. */
 struct pv_state {
-	u64 system_time_msr, wall_clock_msr, steal_time_msr, eoi_msr;
-	u64 async_pf_msr, async_pf_int_msr;
-	struct pvclock_vcpu_time_info clock;
-	u64 steal_last;
-	bool clock_stale;
+	u64 system_time_msr, wall_clock_msr, steal_time_msr;
+	u64 steal_last;			/* our thread's wait, last time we looked */
+	bool guest_stopped;		/* KVM_KVMCLOCK_CTRL: tell the guest once */
+	bool unhalted;			/* KVM_HC_KICK_CPU: the next HLT does not sleep */
 };
 
 struct tsc_state {
 	u64 offset;			/* guest TSC = host TSC * ratio + offset */
 	u64 ratio;			/* vendor's fixed point; 0: none */
 	u32 khz;			/* what the guest was promised */
+	u64 generation;			/* vm->arch.tsc_sync's when last matched */
+	u64 last_host;			/* host TSC when last unloaded */
+	int clock_cpu;			/* where it was loaded last */
+};
+
+/*
+ * What the vCPUs' TSCs have in common. A write that comes near to what the
+ * last one would have become by now joins its generation: one offset for all.
+ */
+struct tsc_sync {
+	u64 last_nsec, last_write;
+	u32 last_khz;
+	u64 offset;			/* of the generation */
+	u64 generation;
+	unsigned int matched;		/* vCPUs in it */
+};
+
+/* One (TSC, ns) pair for all vCPUs, when the host's clock allows one. */
+struct master_clock {
+	bool valid;
+	u64 host_tsc;
+	s64 ns;
 };
 
 struct lapic;
@@ -115,11 +152,13 @@ enum irqchip_mode irqchip;
 	struct mmu *mmu;
 
 	/* Clock: clock.c */
-	raw_spinlock_t clock_lock;
-	s64 kvmclock_offset;			/* ns, added to boot time */
-	u64 wall_clock_msr;
+	raw_spinlock_t clock_lock;		/* the four below */
+	s64 kvmclock_offset;			/* ns, added to raw boot time */
+	struct master_clock master;
+	struct tsc_sync tsc_sync;
 	u32 default_tsc_khz;
-	u64 cur_tsc_write, cur_tsc_nsec, cur_tsc_offset, cur_tsc_generation;
+	struct list_head clock_link;
+	u64 wall_clock_msr;
 
 	u64 disabled_quirks;
 	u64 disabled_exits;			/* KVM_X86_DISABLE_EXITS_* */
@@ -127,7 +166,8 @@ enum irqchip_mode irqchip;
 	bool exception_payload, triple_fault_event, exit_on_emulation_error;
 	bool x2apic_api_32bit, x2apic_no_broadcast_quirk;
 	u64 exit_hypercalls;
-	struct msr_filter __rcu *msr_filter;
+	struct msr_filter __rcu *msr_filter;	/* read under vm->srcu */
+	bool hide_platform_info;		/* KVM_CAP_MSR_PLATFORM_INFO off */
 	gpa_t tss_addr, identity_map_addr;
 	u32 bus_lock_detection;
 	u32 notify_window;
@@ -144,6 +184,7 @@ struct vcpu_arch {
 	u32 pkru, host_pkru;		/* swapped around each entry: run.c */
 	u64 host_tsc_aux;
 	u64 apic_base;
+	u64 pdptrs[4];			/* as loaded with CR3 under PAE paging */
 	u64 db[4], dr6, dr7;		/* dr7 as the guest wrote it */
 
 	struct exit exit;		/* why it last left the guest */
