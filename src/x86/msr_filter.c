@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KVM_X86_SET_MSR_FILTER: which MSRs user space lets the guest touch. A filter
+ * never changes once it is published; readers hold vm->srcu.
+ */
+#include <linux/bitmap.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/apicdef.h>
+#include "x86/x86.h"
+
+struct msr_range {
+	u32 flags, base, n;
+	unsigned long *bitmap;		/* a 1 allows */
+};
+
+struct msr_filter {
+	bool default_allow;
+	unsigned int n;
+	struct msr_range ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+static void filter_free(struct msr_filter *f)
+{
+	unsigned int i;
+
+	if (!f)
+		return;
+	for (i = 0; i < f->n; i++)
+		kfree(f->ranges[i].bitmap);
+	kfree(f);
+}
+
+static int filter_add(struct msr_filter *f, const struct kvm_msr_filter_range *from)
+{
+	size_t size = BITS_TO_LONGS((u64)from->nmsrs) * sizeof(long);
+	struct msr_range *r = &f->ranges[f->n];
+
+	if (!from->nmsrs)
+		return 0;
+	if (!from->flags || (from->flags & ~(KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE)) ||
+	    size > KVM_MSR_FILTER_MAX_BITMAP_SIZE)
+		return -EINVAL;
+	r->bitmap = memdup_user((__user u8 *)from->bitmap, size);
+	if (IS_ERR(r->bitmap))
+		return PTR_ERR(r->bitmap);
+	r->flags = from->flags;
+	r->base = from->base;
+	r->n = from->nmsrs;
+	f->n++;
+	return 0;
+}
+
+static struct msr_filter *filter_make(const struct kvm_msr_filter *from)
+{
+	bool empty = true;
+	struct msr_filter *f;
+	unsigned int i;
+	int r = 0;
+
+	if (from->flags & ~KVM_MSR_FILTER_DEFAULT_DENY)
+		return ERR_PTR(-EINVAL);
+	for (i = 0; i < ARRAY_SIZE(from->ranges); i++)
+		empty &= !from->ranges[i].nmsrs;
+	/* Deny all is not a filter that anybody can mean. */
+	if (empty && (from->flags & KVM_MSR_FILTER_DEFAULT_DENY))
+		return ERR_PTR(-EINVAL);
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
+	if (!f)
+		return ERR_PTR(-ENOMEM);
+	f->default_allow = !(from->flags & KVM_MSR_FILTER_DEFAULT_DENY);
+	for (i = 0; i < ARRAY_SIZE(from->ranges) && !r; i++)
+		r = filter_add(f, &from->ranges[i]);
+	if (r) {
+		filter_free(f);
+		return ERR_PTR(r);
+	}
+	return f;
+}
+
+/**
+ * msr_filter_set() - KVM_X86_SET_MSR_FILTER
+ * @vm:		the VM
+ * @argp:	struct kvm_msr_filter
+ *
+ * Context: sleeps, takes vm->lock. Return: 0, -EINVAL, -EFAULT, -ENOMEM.
+ */
+int msr_filter_set(struct vm *vm, const void __user *argp)
+{
+	struct kvm_msr_filter *from;
+	struct msr_filter *f, *old;
+	struct vcpu *vcpu;
+	unsigned long i;
+
+	from = memdup_user(argp, sizeof(*from));
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+	f = filter_make(from);
+	kfree(from);
+	if (IS_ERR(f))
+		return PTR_ERR(f);
+	mutex_lock(&vm->lock);
+	old = rcu_replace_pointer(vm->arch.msr_filter, f, lockdep_is_held(&vm->lock));
+	mutex_unlock(&vm->lock);
+	synchronize_srcu(&vm->srcu);
+	filter_free(old);
+	vm_for_each_vcpu(i, vcpu, vm) {
+		vcpu_request(vcpu, VCPU_REQ_MSR_FILTER);
+		vcpu_kick(vcpu);
+	}
+	return 0;
+}
+
+/**
+ * msr_filter_apply() - let hardware pass the MSRs that the filter lets pass
+ * @vcpu: the vCPU, loaded
+ *
+ * Context: the vCPU's thread (VCPU_REQ_MSR_FILTER).
+ */
+void msr_filter_apply(struct vcpu *vcpu)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	unsigned int i;
+	u32 msr;
+
+	for (i = 0; i < vendor_caps.n_passed_msrs; i++) {
+		msr = vendor_caps.passed_msrs[i];
+		static_call(vendor_pass_msr)(vcpu, msr, !msr_filtered(vcpu->vm, msr, false),
+					     !msr_filtered(vcpu->vm, msr, true));
+	}
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
+/**
+ * msr_filter_free() - free the filter of a VM that is going
+ * @vm: the VM; no vCPU of it runs any more
+ */
+void msr_filter_free(struct vm *vm)
+{
+	filter_free(rcu_dereference_protected(vm->arch.msr_filter, true));
+}
+
+/**
+ * msr_filtered() - does user space keep this access to itself?
+ * @vm:		the VM
+ * @index:	the MSR
+ * @write:	a WRMSR
+ *
+ * The x2APIC's registers cannot be filtered: hardware may handle them with no
+ * exit at all.
+ *
+ * Context: vm->srcu held; does not sleep. Return: true if it is denied.
+ */
+bool msr_filtered(struct vm *vm, u32 index, bool write)
+{
+	const struct msr_filter *f = srcu_dereference(vm->arch.msr_filter, &vm->srcu);
+	u32 flag = write ? KVM_MSR_FILTER_WRITE : KVM_MSR_FILTER_READ;
+	const struct msr_range *r;
+
+	if (likely(!f) || (index >= APIC_BASE_MSR && index <= APIC_BASE_MSR + 0xff))
+		return false;
+	for (r = f->ranges; r < f->ranges + f->n; r++)
+		if ((r->flags & flag) && index >= r->base && index - r->base < r->n)
+			return !test_bit(index - r->base, r->bitmap);
+	return !f->default_allow;
+}
