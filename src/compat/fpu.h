@@ -36,14 +36,4 @@ static __always_inline void compat_fpu_call5(compat_fpu_out5 *fn, struct fpu_gue
 		 compat_fpu_out5 *: compat_fpu_call5)			\
 		(&fpu_copy_guest_fpstate_to_uabi, fpu, buf, size, features, pkru)
 
-/*
- * Interrupts off, right before the guest: if the thread was scheduled out, or
- * the kernel used the FPU, its registers are in memory. Bring them back.
- */
-static __always_inline void compat_fpu_ready(void)
-{
-	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
-		switch_fpu_return();
-}
-
 #endif

@@ -169,19 +169,21 @@ int arch_vm_init(struct vm *vm, unsigned long type)
 	if (type)
 		return -EINVAL;
 	mutex_init(&vm->arch.apic_map_lock);
-	raw_spin_lock_init(&vm->arch.clock_lock);
-	clock_vm_init(vm);
 	r = mmu_vm_init(vm);
 	if (r)
 		return r;
 	r = static_call(vendor_vm_init)(vm);
-	if (r)
+	if (r) {
 		mmu_vm_destroy(vm);
-	return r;
+		return r;
+	}
+	clock_vm_init(vm);
+	return 0;
 }
 
 void arch_vm_pre_destroy(struct vm *vm)
 {
+	clock_vm_destroy(vm);
 	pit_destroy(vm);
 	irqchip_destroy(vm);
 }
@@ -620,9 +622,11 @@ int arch_vcpu_create(struct vcpu *vcpu)
 		if (r)
 			goto err_vendor;
 	}
+	cpuid_vcpu_init(vcpu);
+	msr_vcpu_init(vcpu);
+	tsc_vcpu_init(vcpu);
 	vcpu_load(vcpu);
 	vcpu_reset(vcpu, false);
-	tsc_vcpu_init(vcpu);
 	vcpu_put(vcpu);
 	vcpu_request(vcpu, VCPU_REQ_LOAD_ROOT);
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
@@ -643,6 +647,7 @@ void arch_vcpu_postcreate(struct vcpu *vcpu)
 {
 	if (vcpu->arch.lapic)
 		apic_map_rebuild(vcpu->vm);
+	clock_vcpu_postcreate(vcpu);
 }
 
 void arch_vcpu_destroy(struct vcpu *vcpu)

@@ -413,21 +413,19 @@ static void tsc_aux_put(struct vcpu *vcpu)
 
 void arch_vcpu_load(struct vcpu *vcpu, int cpu)
 {
-	bool moved = vcpu->cpu != cpu;
-
 	WRITE_ONCE(vcpu->cpu, cpu);
 	static_call(vendor_load)(vcpu, cpu);
 	tsc_aux_load(vcpu);
 	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
 		vcpu->arch.host_pkru = rdpkru();
-	if (moved)
-		clock_vcpu_load(vcpu, cpu);
+	clock_vcpu_load(vcpu, cpu);
 	if (vcpu->arch.pv.steal_time_msr & KVM_MSR_ENABLED)
 		vcpu_request(vcpu, VCPU_REQ_STEAL);
 }
 
 void arch_vcpu_put(struct vcpu *vcpu)
 {
+	clock_vcpu_put(vcpu);
 	tsc_aux_put(vcpu);
 	static_call(vendor_put)(vcpu);
 }

@@ -502,6 +502,8 @@ static void read_caps(void)
 	svm_has_nrips = edx & BIT(3);
 	svm_has_flush_by_asid = edx & BIT(6);
 	vendor_caps = (struct vendor_caps){
+		.passed_msrs = passed_msrs,
+		.n_passed_msrs = ARRAY_SIZE(passed_msrs),
 		.nrips = svm_has_nrips,
 		.decode_assists = edx & BIT(7),
 		.dirty_logging = true,
