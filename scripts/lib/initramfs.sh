@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# Initramfs images: what a host boots, what a guest boots, and overlays for both.
+# All are cpio archives, not compressed, which the kernel unpacks one after another.
+# shellcheck shell=bash disable=SC2034
+
+# Modules of the kernel's own that a host may load: stock KVM for comparison, and
+# what minikvm or a test may want.
+HOST_MODULES="kvm_amd kvm_intel irqbypass zram"
+
+# pack DIR FILE
+pack()
+{
+	(cd "$1" && find . -mindepth 1 | LC_ALL=C sort |
+		cpio --quiet --reproducible -o -H newc -R 0:0) >"$2.new"
+	mv "$2.new" "$2"
+}
+
+# module_files KERNEL_DIR MODULE: its file and those it needs, in the order to load.
+module_files()
+{
+	modprobe -d "$1" -S "$(cat "$1/release")" --show-depends "$2" 2>/dev/null |
+		sed -n 's/^insmod \([^ ]*\).*/\1/p'
+}
+
+# host_initramfs KERNEL_DIR: prints the image, made when it is not there yet.
+host_initramfs()
+{
+	local dir=$1 init=$TOP/scripts/lib/host-init busybox=/bin/busybox
+	local work sum out module file
+
+	sum=$(cat "$init" "$busybox" "$dir/release" "${BASH_SOURCE[0]}" "$dir/vmlinuz" | sha256sum)
+	out=$MINIKVM_CACHE/initramfs/host-${sum%% *}.cpio
+	if [ ! -e "$out" ]; then
+		mkdir -p "${out%/*}"
+		work=$(mktemp -d)
+		mkdir -p "$work"/{bin,dev,etc,modules,root}
+		mknod "$work/dev/console" c 5 1 2>/dev/null || true
+		install -m 755 "$busybox" "$work/bin/busybox"
+		install -m 755 "$init" "$work/init"
+		for module in $HOST_MODULES; do
+			for file in $(module_files "$dir" "$module"); do
+				[ -e "$work/modules/${file##*/}" ] && continue
+				cp "$file" "$work/modules/"
+				strip --strip-debug "$work/modules/${file##*/}"
+			done
+		done
+		pack "$work" "$out"
+		rm -rf "$work"
+	fi
+	printf '%s\n' "$out"
+}
+
+# guest_initramfs: prints the image with which a guest shows that it lives.
+guest_initramfs()
+{
+	local init=$TOP/scripts/lib/guest-init busybox=/bin/busybox
+	local work sum out
+
+	sum=$(cat "$init" "$busybox" "${BASH_SOURCE[0]}" | sha256sum)
+	out=$MINIKVM_CACHE/initramfs/guest-${sum%% *}.cpio
+	if [ ! -e "$out" ]; then
+		mkdir -p "${out%/*}"
+		work=$(mktemp -d)
+		mkdir -p "$work"/{bin,dev}
+		mknod "$work/dev/console" c 5 1 2>/dev/null || true
+		install -m 755 "$busybox" "$work/bin/busybox"
+		install -m 755 "$init" "$work/init"
+		pack "$work" "$out"
+		rm -rf "$work"
+	fi
+	printf '%s\n' "$out"
+}
