@@ -64,10 +64,13 @@ static int read_entry(struct walk *w, gpa_t gpa, u64 *entry)
 static int mark_entry(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
 {
 	u64 new = entry | bits;
+	int r;
 
 	if (likely(new == entry))
 		return 0;
-	return guest_cmpxchg(w->vcpu->vm, gpa, &entry, &new, w->pae ? 8 : 4);
+	r = guest_cmpxchg(w->vcpu->vm, gpa, &entry, &new, w->pae ? 8 : 4);
+	/* A table in ROM stays as it is. */
+	return r == -EAGAIN ? r : 0;
 }
 
 static int page_fault(struct walk *w, gva_t gva, u32 code, struct guest_fault *fault)
@@ -255,7 +258,7 @@ int guest_translate(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa,
 		*gpa = gva;
 		return 0;
 	}
-	if (w.levels >= 4 && !is_canonical(gva, w.levels == 5 ? 57 : 48)) {
+	if (w.levels >= 4 && !__is_canonical_address(gva, w.levels == 5 ? 57 : 48)) {
 		*fault = (struct guest_fault){ .vector = X86_TRAP_GP };
 		return -EFAULT;
 	}
