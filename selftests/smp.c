@@ -223,7 +223,7 @@ static __guest void guest_sender(void)
 	GUEST_ASSERT_EQ(n, total());
 
 	/* there and back, many times */
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 40; i++) {
 		send(1 + i % 2, VECTOR);
 		wait_for(++n);
 	}
@@ -318,7 +318,7 @@ TEST(x2apic)
 /* ---- memory ---- */
 
 /* Atomic operations of all vCPUs on one word, and one of them flushing the others. */
-#define ROUNDS 20000
+#define ROUNDS 5000
 
 static volatile u64 shared;
 
@@ -388,7 +388,7 @@ static __guest void guest_flush_sender(void)
 	sti();
 	while (ready < CPUS - 1)
 		cpu_pause();
-	for (i = 1; i <= 300; i++) {
+	for (i = 1; i <= 60; i++) {
 		u64 next = i & 1 ? PAGE_B : PAGE_A;
 
 		*(volatile u64 *)next = i;
