@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+# Builds of the module, each in a copy of the sources below build/, so that builds
+# for several kernels do not disturb one another.
+# shellcheck shell=bash
+
+# module_path KERNEL: where build_module leaves the module.
+module_path()
+{
+	printf '%s\n' "$TOP/build/module-$1/minikvm.ko"
+}
+
+# copy_sources DIR: copies what has changed, removes what has gone.
+copy_sources()
+{
+	local dir=$1 file
+
+	mkdir -p "$dir"
+	cd "$TOP" || return
+	find Kbuild include src -name '*.[chS]' -print0 -o -name Kbuild -print0 |
+		xargs -0 cp -pu --parents -t "$dir"
+	cd "$dir" || return
+	find include src -name '*.[chS]' | while read -r file; do
+		[ -e "$TOP/$file" ] || rm -f "$file" "${file%.*}.o"
+	done
+}
+
+# build_module KERNEL [MAKE_ARGUMENT]...
+# A warning is an error, for it would be seen in the first build only.
+build_module()
+{
+	local dir=$TOP/build/module-$1 kernel
+
+	kernel=$(kernel_dir "$1") || return
+	shift
+	(copy_sources "$dir") || return
+	make -j"$(nproc)" -C "$kernel/build" M="$dir" W=1 KCFLAGS=-Werror "$@" modules 2>&1 |
+		sed -u "s,$dir/,,g"
+	return "${PIPESTATUS[0]}"
+}
+
+# sparse_module KERNEL: sparse over every file; what it says of kernel headers is not ours.
+sparse_module()
+{
+	local log status
+
+	log=$(mktemp)
+	build_module "$1" C=2 >"$log" 2>&1 && status=0 || status=$?
+	grep -E '^(src|include)/.*(warning|error):' "$log" | sort -u
+	[ "$status" = 0 ] || cat "$log"
+	! grep -qE '^(src|include)/.*(warning|error):' "$log" || status=1
+	rm -f "$log"
+	return "$status"
+}
