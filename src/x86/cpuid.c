@@ -153,14 +153,14 @@ void cpuid_query(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 }
 
 /**
- * cpuid_leaf() - a leaf as it was set, with no redirection
+ * cpuid_entry() - a leaf as it was set, with no redirection
  * @vcpu:	the vCPU
  * @function:	leaf
  * @index:	sub-leaf
  *
  * Return: the entry, or NULL. Context: the vCPU's thread.
  */
-const struct kvm_cpuid_entry2 *cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index)
+const struct kvm_cpuid_entry2 *cpuid_entry(struct vcpu *vcpu, u32 function, u32 index)
 {
 	return find(&vcpu->arch.cpuid, function, index);
 }

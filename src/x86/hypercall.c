@@ -6,6 +6,7 @@
 #include <asm/apicdef.h>
 #include <asm/trap_pf.h>
 #include <linux/kvm_para.h>
+#include "compat/kvm_run.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
@@ -113,7 +114,7 @@ static long map_gpa_range(struct vcpu *vcpu, const struct hypercall_args *args)
 	run->hypercall.args[0] = args->a[0];
 	run->hypercall.args[1] = npages;
 	run->hypercall.args[2] = args->a[2];
-	run->hypercall.longmode = args->long_mode;
+	compat_hypercall_mode(run, args->long_mode);
 	vcpu->arch.complete = finish_to_user;
 	return TO_USER;
 }

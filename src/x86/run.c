@@ -19,6 +19,7 @@
 #include <asm/msr.h>
 #include "compat/fpregs.h"
 #include "compat/guest_context.h"
+#include "compat/kvm_run.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -362,7 +363,7 @@ int arch_vcpu_run(struct vcpu *vcpu)
 	/* What is half done is finished even if the guest shall not run on. */
 	r = complete_last(vcpu);
 	if (r > 0) {
-		if (READ_ONCE(vcpu->run->immediate_exit)) {
+		if (compat_immediate_exit(vcpu->run)) {
 			vcpu->run->exit_reason = KVM_EXIT_INTR;
 			r = -EINTR;
 		} else {

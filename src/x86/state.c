@@ -453,7 +453,7 @@ static u64 reset_cr0(u64 old, bool init)
 
 static void reset_registers(struct vcpu *vcpu, bool init)
 {
-	const struct kvm_cpuid_entry2 *leaf1 = cpuid_leaf(vcpu, 1, 0);
+	const struct kvm_cpuid_entry2 *leaf1 = cpuid_entry(vcpu, 1, 0);
 	struct vcpu_arch *a = &vcpu->arch;
 
 	memset(a->gpr, 0, sizeof(a->gpr));

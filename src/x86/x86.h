@@ -86,7 +86,7 @@ int cpuid_get(struct vcpu *vcpu, struct kvm_cpuid2 *head,
 void cpuid_free(struct vcpu *vcpu);
 void cpuid_runtime(struct vcpu *vcpu);		/* OSXSAVE, APIC, XCR0 sizes, ... */
 void cpuid_query(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
-const struct kvm_cpuid_entry2 *cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index);
+const struct kvm_cpuid_entry2 *cpuid_entry(struct vcpu *vcpu, u32 function, u32 index);
 bool cpuid_pv_has(struct vcpu *vcpu, unsigned int feature);	/* KVM_FEATURE_* */
 
 /* Did user space give the guest this X86_FEATURE_*? Any context. */
