@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Run one instruction on the CPU with a whole register file of the caller's choice, 64-bit mode.
- * The state is in native_state (struct native_state), at fixed offsets. native_entry points to
- * the instruction, behind which stands a jump to native_exit; the signal handler goes there, too.
+ * Run one instruction on the CPU with a whole register file of the caller's choice. The state is
+ * in native_state (struct native_state), at fixed offsets. In 64-bit mode native_entry points to
+ * the instruction; otherwise native_far does, with the code segment to use, and the data segments
+ * are in native_segments. Behind the instruction stands a jump to native_exit or
+ * native_exit_compat; the signal handler goes there, too.
  */
 #define GPR(n)		native_state + 8 * (n)
 #define RFLAGS		native_state + 128
@@ -11,16 +13,22 @@
 
 	.bss
 	.balign 64
-	.globl native_state, native_entry
+	.globl native_state, native_entry, native_far, native_segments
 native_state:
 	.skip 736
 native_entry:
 	.skip 8
 host_rsp:
 	.skip 8
+native_far:
+	.skip 8		/* offset, 4 bytes; selector, 2 bytes */
+native_segments:
+	.skip 8		/* ES, DS, GS, SS, 2 bytes each */
+host_ss:
+	.skip 8
 
 	.text
-	/* void native_run(bool vectors); */
+	/* void native_run(bool vectors, bool compat); */
 	.globl native_run
 native_run:
 	push	%rbp
@@ -30,7 +38,9 @@ native_run:
 	push	%r14
 	push	%r15
 	push	%rdi
+	push	%rsi
 	mov	%rsp, host_rsp(%rip)
+	mov	%ss, host_ss(%rip)
 
 	test	%edi, %edi
 	jz	1f
@@ -41,8 +51,19 @@ native_run:
 	movq	MMX(\n)(%rip), %mm\n
 	.endr
 1:
+	test	%esi, %esi
+	jz	2f
+	mov	native_segments(%rip), %es
+	mov	native_segments + 2(%rip), %ds
+	mov	native_segments + 4(%rip), %gs
+2:
 	push	RFLAGS(%rip)
 	popfq
+	/* Neither JRCXZ nor MOV changes flags. */
+	mov	%esi, %ecx
+	jrcxz	3f
+	mov	native_segments + 6(%rip), %ss
+3:
 	mov	GPR(0)(%rip), %rax
 	mov	GPR(1)(%rip), %rcx
 	mov	GPR(2)(%rip), %rdx
@@ -61,10 +82,22 @@ native_run:
 	mov	GPR(15)(%rip), %r15
 	jmp	*native_entry(%rip)
 
+	.globl native_enter_compat
+native_enter_compat:
+	ljmp	*native_far(%rip)
+
+	.globl native_exit_compat
+native_exit_compat:
+	mov	%rsp, GPR(4)(%rip)
+	mov	host_ss(%rip), %ss
+	mov	host_rsp(%rip), %rsp
+	jmp	1f
+
 	.globl native_exit
 native_exit:
 	mov	%rsp, GPR(4)(%rip)
 	mov	host_rsp(%rip), %rsp
+1:
 	pushfq
 	pop	RFLAGS(%rip)
 	push	$2
@@ -85,6 +118,14 @@ native_exit:
 	mov	%r14, GPR(14)(%rip)
 	mov	%r15, GPR(15)(%rip)
 
+	pop	%rsi
+	test	%esi, %esi
+	jz	1f
+	xor	%eax, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	mov	%eax, %gs
+1:
 	pop	%rdi
 	test	%edi, %edi
 	jz	1f

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The emulator against the CPU that the test runs on: random instructions with random registers
- * and memory, once in the emulator's world and once for real, in user mode and 64-bit mode.
+ * and memory, once in the emulator's world and once for real, in user mode; in 64-bit mode, and in
+ * 32 and 16-bit segments of a local descriptor table with random bases, limits and types.
  * Registers, flags, memory, vector registers and exceptions must come out the same.
  *
  * The real one runs in pages at the same addresses as the world's. The emulator goes first: an
@@ -9,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include <Zydis/Zydis.h>
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -38,8 +40,13 @@ _Static_assert(offsetof(struct native_state, mmx) == 672, "see emulate_native.S"
 
 extern struct native_state native_state;
 extern u64 native_entry;
-extern char native_exit[];
-void native_run(bool vectors);
+extern struct {
+	u32 offset;
+	u16 selector;
+} native_far;
+extern u16 native_segments[4];	/* ES, DS, GS, SS */
+extern char native_exit[], native_enter_compat[], native_exit_compat[];
+void native_run(bool vectors, bool compat);
 
 static struct native_fault {
 	bool happened;
@@ -54,6 +61,12 @@ static ZydisDecoder zydis;
 static u8 *data = (u8 *)DATA_BASE, *alias;
 static u8 *code = (u8 *)CODE_BASE;
 static u64 fs_base;
+static u16 user_cs;
+
+/* The mode being tested, and its segments as the local descriptor table has them now */
+static enum emul_mode mode;
+static struct kvm_segment segments[EMUL_SEG_GS + 1];
+static u64 cs_base;
 
 /* The interrupted code may have set AC, and the compiler knows nothing of that. */
 static void on_signal(int sig, siginfo_t *info, void *context)
@@ -64,7 +77,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	asm volatile("pushfq; andl $~0x40000, (%%rsp); popfq" ::: "memory", "cc");
 	(void)sig;
 	(void)info;
-	if (gregs[REG_RIP] < (greg_t)CODE_BASE || gregs[REG_RIP] >= (greg_t)(CODE_BASE + CODE_SIZE)) {
+	if (gregs[REG_RIP] + cs_base - CODE_BASE >= CODE_SIZE) {
 		static const char msg[] = "Bail out! a signal outside of the code under test\n";
 
 		(void)!write(1, msg, sizeof(msg) - 1);
@@ -76,6 +89,10 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	native_fault.error_code = gregs[REG_ERR];
 	native_fault.cr2 = gregs[REG_CR2];
 	gregs[REG_RIP] = (greg_t)native_exit;
+	if (mode != EMUL_LONG64) {
+		gregs[REG_RIP] = (greg_t)native_exit_compat;
+		gregs[REG_CSGSFS] = (gregs[REG_CSGSFS] & ~0xffffLL) | user_cs;
+	}
 }
 
 static void set_up(void)
@@ -107,7 +124,6 @@ static void set_up(void)
 	for (i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &sa, NULL);
 	syscall(SYS_arch_prctl, ARCH_GET_FS, &fs_base);
-	ZydisDecoderInit(&zydis, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 }
 
 static u16 selector(enum emul_seg seg)
@@ -139,6 +155,94 @@ static u16 selector(enum emul_seg seg)
 	return sel;
 }
 
+/* Put a segment into the local descriptor table. False if the kernel does not want it. */
+static bool write_ldt(enum emul_seg seg)
+{
+	struct kvm_segment *s = &segments[seg];
+	bool code = s->type & 8;
+	struct user_desc desc = {
+		.entry_number = seg,
+		.base_addr = s->base,
+		.limit = s->g ? s->limit >> 12 : s->limit,
+		.limit_in_pages = s->g,
+		.seg_32bit = s->db,
+		.contents = code ? MODIFY_LDT_CONTENTS_CODE :
+			    s->type & 4 ? MODIFY_LDT_CONTENTS_STACK : MODIFY_LDT_CONTENTS_DATA,
+		.read_exec_only = !(s->type & 2),
+		.useable = 1,
+	};
+
+	s->selector = seg << 3 | 7;
+	return !syscall(SYS_modify_ldt, 1, &desc, sizeof(desc));
+}
+
+static void random_segment(enum emul_seg seg, uint64_t *random)
+{
+	static const u8 types[] = { 3, 3, 3, 7, 1, 5, 11 };
+	struct kvm_segment *s = &segments[seg];
+
+	*s = (struct kvm_segment){
+		.base = DATA_BASE + unit_below(random, 2) * unit_below(random, 0x3000),
+		.limit = unit_below(random, 2) ? 0xffff : unit_below(random, 0x5000),
+		.type = types[unit_below(random, seg == EMUL_SEG_SS ? 4 : sizeof(types))],
+		.present = 1, .s = 1, .dpl = 3,
+		.db = unit_below(random, 2),
+	};
+	if (unit_below(random, 3) == 0) {
+		s->base = 0;
+		s->limit = 0xffffffff;
+		s->g = 1;
+		if ((s->type & 0xc) == 4)
+			s->limit = 0xffff;
+	}
+}
+
+/* New segments for the mode that is being tested. A null selector can't be used, but loaded. */
+static bool new_segments(uint64_t *random)
+{
+	static const enum emul_seg data_segs[] = { EMUL_SEG_ES, EMUL_SEG_DS, EMUL_SEG_GS,
+						   EMUL_SEG_SS };
+	unsigned int i;
+
+	segments[EMUL_SEG_CS] = (struct kvm_segment){
+		.base = CODE_BASE, .limit = 0xffff, .type = 11, .present = 1, .s = 1, .dpl = 3,
+		.db = mode == EMUL_PROT32,
+	};
+	cs_base = CODE_BASE;
+	if (!write_ldt(EMUL_SEG_CS))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(data_segs); i++) {
+		enum emul_seg seg = data_segs[i];
+
+		random_segment(seg, random);
+		if (!write_ldt(seg))
+			return false;
+		if (seg != EMUL_SEG_SS && unit_below(random, 16) == 0)
+			segments[seg] = (struct kvm_segment){ .unusable = 1 };
+		native_segments[i] = segments[seg].selector;
+	}
+	return true;
+}
+
+static bool set_mode(enum emul_mode new_mode, uint64_t *random)
+{
+	unsigned int i;
+
+	mode = new_mode;
+	cs_base = 0;
+	user_cs = selector(EMUL_SEG_CS);
+	ZydisDecoderInit(&zydis, mode == EMUL_LONG64 ? ZYDIS_MACHINE_MODE_LONG_64 :
+				 mode == EMUL_PROT32 ? ZYDIS_MACHINE_MODE_LEGACY_32 :
+						       ZYDIS_MACHINE_MODE_LEGACY_16,
+			 mode == EMUL_LONG64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+	if (mode != EMUL_LONG64)
+		return new_segments(random);
+	for (i = 0; i <= EMUL_SEG_GS; i++)
+		segments[i] = (struct kvm_segment){ .selector = selector(i) };
+	segments[EMUL_SEG_FS].base = fs_base;
+	return true;
+}
+
 /* An address in the data pages, more often than not near the border of two. */
 static u64 random_target(uint64_t *random)
 {
@@ -155,21 +259,21 @@ static void random_state(struct world *w, uint64_t *random)
 	static u8 noise[WORLD_SIZE + 64];
 	unsigned int i, slide;
 
-	world_init(w, EMUL_LONG64, DATA_BASE);
+	world_init(w, mode, DATA_BASE);
 	w->cpl = 3;
 	w->code = code;
 	w->code_base = CODE_BASE;
 	w->code_len = CODE_SIZE;
-	w->seg[EMUL_SEG_FS].base = fs_base;
+	memcpy(w->seg, segments, sizeof(segments));
 	w->seg[EMUL_SEG_TR].limit = 0;
-	for (i = 0; i <= EMUL_SEG_GS; i++)
-		w->seg[i].selector = selector(i);
 	memset(w->page, WORLD_ABSENT, sizeof(w->page));
 	w->page[1] = w->page[2] = w->page[3] = WORLD_WRITABLE;
 	w->page[4] = WORLD_READ_ONLY;
 
 	for (i = 0; i < 16; i++)
 		w->gpr[i] = unit_below(random, 3) ? generate_value(random) : random_target(random);
+	for (i = 0; i < 16 && mode != EMUL_LONG64; i++)
+		w->gpr[i] = i < 8 ? (u32)w->gpr[i] : 0;
 	w->e.rflags = X86_EFLAGS_FIXED | X86_EFLAGS_IF |
 		      (unit_random(random) & (STATUS_FLAGS | X86_EFLAGS_DF));
 	if (unit_below(random, 16) == 0)
@@ -192,9 +296,10 @@ static void random_state(struct world *w, uint64_t *random)
 	}
 }
 
+/* Segments that have no base in 64-bit mode have none in segments[] either. */
 static u64 seg_base(const struct world *w, const struct emul_insn *insn)
 {
-	return insn->seg >= EMUL_SEG_FS ? w->seg[insn->seg].base : 0;
+	return w->seg[insn->seg].base;
 }
 
 static bool uses_string(const struct emul_insn *insn)
@@ -248,11 +353,12 @@ static void prepare(struct world *w, const struct emul_insn *insn, u8 *bytes, u6
 		    uint64_t *random)
 {
 	bool memory = insn->has_modrm && insn->modrm < 0xc0;
+	unsigned int i;
 
-	w->gpr[EMUL_RSP] = random_target(random);
+	w->gpr[EMUL_RSP] = random_target(random) - w->seg[EMUL_SEG_SS].base;
 	if (uses_string(insn)) {
 		w->gpr[EMUL_RSI] = random_target(random) - seg_base(w, insn);
-		w->gpr[EMUL_RDI] = random_target(random);
+		w->gpr[EMUL_RDI] = random_target(random) - w->seg[EMUL_SEG_ES].base;
 		w->gpr[EMUL_RCX] = unit_below(random, 40);
 		if (unit_below(random, 16) == 0)
 			w->gpr[EMUL_RCX] = unit_below(random, 5000);
@@ -276,7 +382,10 @@ static void prepare(struct world *w, const struct emul_insn *insn, u8 *bytes, u6
 		}
 	}
 	if (insn->id == EMUL_OP_DIV || insn->id == EMUL_OP_IDIV)
-		w->gpr[EMUL_RDX] = unit_below(random, 2) ? 0 : w->gpr[EMUL_RDX] >> unit_below(random, 64);
+		w->gpr[EMUL_RDX] = unit_below(random, 2) ? 0 :
+				   w->gpr[EMUL_RDX] >> unit_below(random, 64);
+	for (i = 0; i < 16 && mode != EMUL_LONG64; i++)
+		w->gpr[i] = i < 8 ? (u32)w->gpr[i] : 0;
 }
 
 /* Flags that the SDM leaves undefined for what is about to be run. */
@@ -366,6 +475,9 @@ static bool is_suitable(const struct emul_insn *insn)
 {
 	if (!insn->row->exec)
 		return false;
+	/* FS is the C library's. */
+	if (mode != EMUL_LONG64 && insn->seg == EMUL_SEG_FS)
+		return false;
 	if (is_bit_test(insn) && (insn->reg == insn->base || insn->reg == insn->index))
 		return false;
 	switch (insn->id) {
@@ -381,13 +493,22 @@ static bool is_suitable(const struct emul_insn *insn)
 	}
 }
 
-/* A relative jump reads no memory, which EFLAGS.AC would have a say in. */
+/* A relative jump reads no memory, which EFLAGS.AC would have a say in; nor does a far one. */
 static void put_exit(u8 *at)
 {
 	s32 distance = (s64)native_exit - (s64)(at + 5);
+	u32 target = (u64)native_exit_compat;
 
-	at[0] = 0xe9;
-	memcpy(at + 1, &distance, sizeof(distance));
+	if (mode == EMUL_LONG64) {
+		*at++ = 0xe9;
+		memcpy(at, &distance, sizeof(distance));
+		return;
+	}
+	if (mode == EMUL_PROT16)
+		*at++ = 0x66;
+	*at++ = 0xea;
+	memcpy(at, &target, sizeof(target));
+	memcpy(at + 4, &user_cs, sizeof(user_cs));
 }
 
 static void run_native(const struct world *w, u64 rip, bool vectors)
@@ -397,9 +518,11 @@ static void run_native(const struct world *w, u64 rip, bool vectors)
 	memcpy(native_state.ymm, w->vec, sizeof(w->vec));
 	memcpy(native_state.mmx, w->mmx, sizeof(w->mmx));
 	memcpy(alias + WORLD_PAGE, w->mem + WORLD_PAGE, 4 * WORLD_PAGE);
-	native_entry = rip;
+	native_entry = mode == EMUL_LONG64 ? rip : (u64)native_enter_compat;
+	native_far.offset = rip;
+	native_far.selector = segments[EMUL_SEG_CS].selector;
 	native_fault = (struct native_fault){};
-	native_run(vectors);
+	native_run(vectors, mode != EMUL_LONG64);
 }
 
 static const char *compare_fault(const struct world *w, int rc, u64 rip)
@@ -422,6 +545,19 @@ static const char *compare_fault(const struct world *w, int rc, u64 rip)
 	return NULL;
 }
 
+/* Outside of 64-bit mode there are 8 of 32 bits. */
+static bool same_registers(const struct world *w)
+{
+	unsigned int i;
+
+	if (mode == EMUL_LONG64)
+		return !memcmp(w->gpr, native_state.gpr, sizeof(w->gpr));
+	for (i = 0; i < 8; i++)
+		if ((u32)w->gpr[i] != (u32)native_state.gpr[i])
+			return false;
+	return true;
+}
+
 static const char *compare_state(const struct world *w, int rc, u64 rip, bool vectors)
 {
 	bool ok = rc == EMUL_OK;
@@ -434,7 +570,7 @@ static const char *compare_state(const struct world *w, int rc, u64 rip, bool ve
 		flags &= ~undefined_flags(w);
 	if (ok && undefined_result(w))
 		return NULL;
-	if (memcmp(w->gpr, native_state.gpr, sizeof(w->gpr)))
+	if (!same_registers(w))
 		return "registers";
 	if ((w->e.rflags ^ native_state.rflags) & flags)
 		return "flags";
@@ -480,18 +616,20 @@ static int one_case(uint64_t *random)
 	struct emul_insn insn;
 	const char *what;
 	bool vectors;
+	unsigned int offset;
 	u8 bytes[16];
 	u64 rip;
 	int rc;
 
-	generate(random, EMUL_LONG64, bytes);
-	if (emul_decode_bytes(&insn, EMUL_LONG64, bytes, 15) != EMUL_OK || !is_suitable(&insn))
+	generate(random, mode, bytes);
+	if (emul_decode_bytes(&insn, mode, bytes, 15) != EMUL_OK || !is_suitable(&insn))
 		return 0;
-	rip = CODE_BASE + 64 + unit_below(random, WORLD_PAGE);
+	offset = 64 + unit_below(random, WORLD_PAGE);
+	rip = CODE_BASE + offset - cs_base;
 	random_state(&before, random);
 	prepare(&before, &insn, bytes, rip, random);
-	memcpy(code + (rip - CODE_BASE), bytes, insn.len);
-	put_exit(code + (rip - CODE_BASE) + insn.len);
+	memcpy(code + offset, bytes, insn.len);
+	put_exit(code + offset + insn.len);
 	before.e.rip = rip;
 
 	w = before;
@@ -510,24 +648,40 @@ static int one_case(uint64_t *random)
 	return -1;
 }
 
-int main(int argc, char **argv)
+static void run_mode(enum emul_mode new_mode, const char *name)
 {
 	unsigned long same = 0, different = 0, tried, kinds = 0, i;
-	uint64_t random;
+	uint64_t random = unit_seed;
+	char line[80];
 
-	unit_options(argc, argv, 50000);
-	set_up();
-	random = unit_seed;
+	snprintf(line, sizeof(line), "execute as the CPU does: %s", name);
+	memset(ran, 0, sizeof(ran));
+	faulted = 0;
+	if (!set_mode(new_mode, &random)) {
+		unit_skip(line, "no such segments on this kernel");
+		return;
+	}
 	for (tried = 0; same < unit_count && different < 10; tried++) {
 		int rc = one_case(&random);
 
 		same += rc > 0;
 		different += rc < 0;
+		if (mode != EMUL_LONG64 && tried % 64 == 0)
+			new_segments(&random);
 	}
 	for (i = 0; i < EMUL_OP_COUNT; i++)
 		kinds += ran[i] != 0;
 	printf("# %lu generated, %lu run, %lu of them faulted, %lu different; %lu mnemonics\n",
 	       tried, same + different, faulted, different, kinds);
-	unit_result(!different && same, "execute as the CPU does: 64-bit");
+	unit_result(!different && same, line);
+}
+
+int main(int argc, char **argv)
+{
+	unit_options(argc, argv, 50000);
+	set_up();
+	run_mode(EMUL_LONG64, "64-bit");
+	run_mode(EMUL_PROT32, "32-bit");
+	run_mode(EMUL_PROT16, "16-bit");
 	return unit_done();
 }

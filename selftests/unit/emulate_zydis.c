@@ -272,9 +272,6 @@ static bool is_known_difference(const struct emul_insn *insn, const struct decod
 	/* 3E is a segment override, and also NOTRACK, in which Zydis sees only that. */
 	if (insn->id == EMUL_OP_CALL || insn->id == EMUL_OP_JMP)
 		return decoded && insn->mode != EMUL_LONG64 && insn->seg == EMUL_SEG_DS;
-	/* Bit 3 of VEX.vvvv is ignored outside of 64-bit mode (SDM Vol. 2, 2.3.5.6). */
-	if (insn->vex && insn->mode != EMUL_LONG64)
-		return !decoded;
 	/* No base if SIB.base is 5 and mod is 0: REX.B does not count (SDM Vol. 2, table 2-5). */
 	if (insn->mode == EMUL_LONG64 && insn->adsize == 4)
 		return decoded && insn->base == EMUL_REG_NONE && (insn->rex & 1);

@@ -260,11 +260,17 @@ static void answer(struct world *w)
 	};
 	switch (piece->kind) {
 	case EMUL_PIECE_MMIO_READ:
+		if (w->device_is_memory) {
+			memcpy(piece->data, w->mem + piece->addr, piece->len);
+			break;
+		}
 		for (i = 0; i < piece->len; i++)
 			piece->data[i] = ++w->device;
 		break;
 	case EMUL_PIECE_MMIO_WRITE:
 		memcpy(&exit->data, piece->data, piece->len);
+		if (w->device_is_memory)
+			memcpy(w->mem + piece->addr, piece->data, piece->len);
 		break;
 	case EMUL_PIECE_PIO_IN:
 		for (i = 0; i < piece->len * piece->count; i++)
@@ -277,16 +283,30 @@ static void answer(struct world *w)
 	emul_replay_answered(&w->replay);
 }
 
+/* One run of the instruction; on its way, check the promise of a restart. */
+static int run_once(struct world *w)
+{
+	u64 gpr[16], rip = w->e.rip, rflags = w->e.rflags;
+	int rc;
+
+	memcpy(gpr, w->gpr, sizeof(gpr));
+	emul_replay_restart(&w->replay);
+	rc = emul_decode(&w->e);
+	if (rc == EMUL_OK)
+		rc = emul_execute(&w->e);
+	if (rc != EMUL_OK && rc != EMUL_AGAIN &&
+	    (memcmp(gpr, w->gpr, sizeof(gpr)) || rip != w->e.rip || rflags != w->e.rflags))
+		w->changed = true;
+	return rc;
+}
+
 int world_run(struct world *w, unsigned int max)
 {
 	int rc;
 
 	emul_replay_forget(&w->replay);
 	for (;;) {
-		emul_replay_restart(&w->replay);
-		rc = emul_decode(&w->e);
-		if (rc == EMUL_OK)
-			rc = emul_execute(&w->e);
+		rc = run_once(w);
 		if (rc == EMUL_SUSPEND) {
 			answer(w);
 			continue;

@@ -37,6 +37,8 @@ struct world_exit {
  * @code: if not NULL, instructions are fetched from here, all of it present: @code_base on
  * @exits: what user space has seen, in order
  * @device: what a device read gives: one byte more for each byte read
+ * @device_is_memory: devices are backed by mem[] instead
+ * @changed: registers changed although the result was neither EMUL_OK nor EMUL_AGAIN
  * @cmpxchg_fails: that many locked accesses lose their race
  */
 struct world {
@@ -58,9 +60,11 @@ struct world {
 	unsigned int exit_count;
 	unsigned int suspends;
 	u8 device;
+	bool device_is_memory;
+	bool changed;
 	unsigned int cmpxchg_fails;
 	u8 pio[4096];
-	u32 max_fetched;
+	u32 max_fetched;	/* end of the code read so far, in mem[] */
 };
 
 /* A guest at @base in @mode, CPL 0, flat segments, all pages writable, everything else zero. */

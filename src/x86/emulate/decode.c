@@ -126,11 +126,7 @@ static const struct emul_opcode *take_vex(struct emul_insn *insn, struct cursor 
 	insn->vvvv = (~payload >> 3) & 15;
 	insn->opsize66 = (payload & 3) == 1;
 	insn->rep = rep[payload & 3];
-	insn->rex = rex;
-	if (insn->mode != EMUL_LONG64) {
-		insn->rex = 0x40;
-		insn->vvvv &= 7;
-	}
+	insn->rex = insn->mode == EMUL_LONG64 ? rex : 0x40;
 	insn->opcode = take_byte(c);
 	if (bad_prefix)
 		return &invalid;
@@ -475,7 +471,12 @@ static int decode_body(struct emul_insn *insn, struct cursor *c)
 		take_immediate(insn, c, row->form[i]);
 	if (c->overrun)
 		return EMUL_OK;
-	return insn_is_valid(insn) ? EMUL_OK : EMUL_INVALID;
+	if (!insn_is_valid(insn))
+		return EMUL_INVALID;
+	/* There are 8 registers; the fourth bit is looked at only if it is no register. */
+	if (insn->mode != EMUL_LONG64)
+		insn->vvvv &= 7;
+	return EMUL_OK;
 }
 
 int emul_decode_bytes(struct emul_insn *insn, enum emul_mode mode, const u8 *bytes, unsigned int n)

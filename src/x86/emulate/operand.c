@@ -136,11 +136,11 @@ static int linear_segmented(struct emul *e, enum emul_seg seg, u64 ea, unsigned 
 	struct kvm_segment s;
 
 	e->ops->segment(e, seg, &s);
-	if (!segment_allows(e, &s, ea, size, write))
-		return raise_segment(e, seg);
 	*la = (u32)(s.base + ea);
 	if (breaks_alignment(e, *la, size))
 		return emul_raise_code(e, GP_VECTOR, 0);
+	if (!segment_allows(e, &s, ea, size, write))
+		return raise_segment(e, seg);
 	return EMUL_OK;
 }
 
