@@ -390,8 +390,10 @@ int vcpu_init(void)
 {
 	int cpu;
 
-	vcpu_cachep = kmem_cache_create("minikvm_vcpu", arch_vcpu_size(),
-					__alignof__(struct vcpu), SLAB_ACCOUNT, NULL);
+	vcpu_cachep = kmem_cache_create_usercopy("minikvm_vcpu", arch_vcpu_size(),
+						 __alignof__(struct vcpu), SLAB_ACCOUNT,
+						 arch_vcpu_usercopy_offset,
+						 arch_vcpu_usercopy_size, NULL);
 	if (!vcpu_cachep)
 		return -ENOMEM;
 	preempt_ops.sched_in = sched_in;

@@ -97,5 +97,7 @@ bool arch_vcpu_runnable(struct vcpu *vcpu);
 long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
 struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff);
 extern const unsigned int arch_vcpu_mmap_pages;
+/* The part of struct vcpu that guest memory is copied to and from directly. */
+extern const unsigned int arch_vcpu_usercopy_offset, arch_vcpu_usercopy_size;
 
 #endif

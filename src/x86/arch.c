@@ -587,6 +587,9 @@ long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)
 /* struct kvm_run, port data, coalesced writes */
 const unsigned int arch_vcpu_mmap_pages = 3;
 
+const unsigned int arch_vcpu_usercopy_offset = offsetof(struct vcpu, arch.emul);
+const unsigned int arch_vcpu_usercopy_size = sizeof(struct emul) + sizeof(struct emul_replay);
+
 size_t arch_vcpu_size(void)
 {
 	return vendor.vcpu_size;
