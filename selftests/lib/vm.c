@@ -194,6 +194,33 @@ void vm_irq_line(struct vm *vm, u32 gsi, int level)
 	do_ioctl(vm->fd, KVM_IRQ_LINE, &irq);
 }
 
+s64 vm_stat(struct vm *vm, const char *name)
+{
+	struct kvm_stats_header header;
+	struct kvm_stats_desc *desc;
+	int fd = ioctl(vm->fd, KVM_GET_STATS_FD, 0);
+	size_t size;
+	s64 value = -1;
+	u32 i;
+
+	if (fd < 0)
+		return -1;
+	if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
+		die("no header in the statistics");
+	size = sizeof(*desc) + header.name_size;
+	desc = malloc(size);
+	for (i = 0; i < header.num_desc && value < 0; i++) {
+		if (pread(fd, desc, size, header.desc_offset + i * size) != (ssize_t)size)
+			die("no descriptor %u in the statistics", i);
+		if (!strcmp(desc->name, name) &&
+		    pread(fd, &value, 8, header.data_offset + desc->offset) != 8)
+			die("no value of %s in the statistics", name);
+	}
+	free(desc);
+	close(fd);
+	return value;
+}
+
 /* ---- vCPUs ---- */
 
 static void set_supported_cpuid(struct vcpu *vcpu)
@@ -410,17 +437,12 @@ static void __attribute__((noreturn)) die_of_trap(const char *file, int line, st
 	      f->vector, f->error, f->rip, f->rsp, vcpu_sregs(vcpu).cr2);
 }
 
-struct report __vcpu_run(const char *file, int line, struct vcpu *vcpu)
+struct report __vcpu_report(const char *file, int line, struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	struct report report = { REPORT_EXIT };
 	struct kvm_regs regs;
 
-	do
-		errno = vcpu_run_once(vcpu);
-	while (errno == EAGAIN);	/* a vCPU that waited for INIT and SIPI was woken */
-	if (errno)
-		__die(file, line, "KVM_RUN: %m");
 	report.exit = run->exit_reason;
 	if (run->exit_reason != KVM_EXIT_IO || run->io.port != REPORT_PORT || run->io.size != 4 ||
 	    run->io.direction != KVM_EXIT_IO_OUT || run->io.count != 1)
@@ -434,6 +456,16 @@ struct report __vcpu_run(const char *file, int line, struct vcpu *vcpu)
 	if (report.kind == REPORT_TRAP)
 		die_of_trap(file, line, vcpu, &regs);
 	return report;
+}
+
+struct report __vcpu_run(const char *file, int line, struct vcpu *vcpu)
+{
+	do
+		errno = vcpu_run_once(vcpu);
+	while (errno == EAGAIN);	/* a vCPU that waited for INIT and SIPI was woken */
+	if (errno)
+		__die(file, line, "KVM_RUN: %m");
+	return __vcpu_report(file, line, vcpu);
 }
 
 u64 __vcpu_expect(const char *file, int line, struct vcpu *vcpu, enum report_kind kind, u64 n)

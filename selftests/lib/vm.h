@@ -87,6 +87,9 @@ int vm_set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, void *hva
 void vm_map_page(struct vm *vm, u64 gva, u64 gpa, u64 flags);
 void vm_irq_line(struct vm *vm, u32 gsi, int level);
 
+/* A number out of KVM_GET_STATS_FD; -1 where the module has not got it. */
+s64 vm_stat(struct vm *vm, const char *name);
+
 #define PTE_P		(1ull << 0)
 #define PTE_W		(1ull << 1)
 #define PTE_U		(1ull << 2)
@@ -132,6 +135,10 @@ struct report {
 /* Run to the next report or other exit. A guest that fails or traps ends the test. */
 #define vcpu_run(vcpu) __vcpu_run(__FILE__, __LINE__, vcpu)
 struct report __vcpu_run(const char *file, int line, struct vcpu *vcpu);
+
+/* The same, of a KVM_RUN that the caller has made. */
+#define vcpu_report(vcpu) __vcpu_report(__FILE__, __LINE__, vcpu)
+struct report __vcpu_report(const char *file, int line, struct vcpu *vcpu);
 
 /* Run, and end the test unless what comes next is: */
 #define vcpu_run_done(vcpu) \
