@@ -51,15 +51,16 @@ static bool is_broadcast(struct lapic *apic, struct lapic *source, u32 dest)
 	return dest == X2APIC_BROADCAST || (quirk && !source && dest == XAPIC_BROADCAST);
 }
 
-static bool matches_physical(struct lapic *apic, u32 dest)
+/*
+ * An id over 255 has no place in xAPIC's register, and what is left of it there
+ * is another's. Such a LAPIC is addressed by its whole id, as KVM has it, to be
+ * woken up and brought to x2APIC mode in the first place.
+ */
+static u32 physical_id(struct lapic *apic)
 {
-	/*
-	 * An id over 255 has no place in xAPIC's register. KVM lets such a
-	 * LAPIC be addressed by it even so, to be woken up in the first place.
-	 */
-	if (!lapic_is_x2apic(apic) && apic->vcpu->id > 0xff && dest == apic->vcpu->id)
-		return true;
-	return dest == lapic_id(apic);
+	bool too_big = !lapic_is_x2apic(apic) && apic->vcpu->id > 0xff;
+
+	return too_big ? apic->vcpu->id : lapic_id(apic);
 }
 
 static bool matches_logical(struct lapic *apic, u32 dest)
@@ -96,7 +97,7 @@ static bool apic_matches(struct lapic *apic, struct lapic *source, const struct 
 	}
 	if (is_broadcast(apic, source, msg->dest))
 		return true;
-	return msg->logical ? matches_logical(apic, msg->dest) : matches_physical(apic, msg->dest);
+	return msg->logical ? matches_logical(apic, msg->dest) : msg->dest == physical_id(apic);
 }
 
 /*
@@ -146,10 +147,8 @@ static void map_add_logical(struct apic_map *map, struct lapic *apic)
 /* False: two have the same id, and a message to it is for both. */
 static bool map_add(struct apic_map *map, struct lapic *apic)
 {
-	u32 id = lapic_id(apic);
+	u32 id = physical_id(apic);
 
-	if (!lapic_is_x2apic(apic) && apic->vcpu->id > 0xff)
-		id = apic->vcpu->id;
 	if (id > map->max_id || map->by_id[id])
 		return false;
 	map->by_id[id] = apic;

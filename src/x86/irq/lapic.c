@@ -624,8 +624,7 @@ static int mmio_claim(struct vcpu *vcpu, gpa_t gpa, bool *answers)
 {
 	struct lapic *apic = vcpu->arch.lapic;
 
-	if (!apic || gpa >> PAGE_SHIFT !=
-		     (vcpu->arch.apic_base & MSR_IA32_APICBASE_BASE) >> PAGE_SHIFT)
+	if (!apic || (gpa ^ vcpu->arch.apic_base) >> PAGE_SHIFT)
 		return -EOPNOTSUPP;
 	*answers = lapic_hw_enabled(apic) && !lapic_is_x2apic(apic);
 	if (!*answers && (vcpu->vm->arch.disabled_quirks & KVM_X86_QUIRK_LAPIC_MMIO_HOLE))
@@ -746,15 +745,13 @@ static bool base_transition_ok(u64 from, u64 to)
 	return !(from == x2apic && to == XAPIC_ENABLE) && !(!from && to == x2apic);
 }
 
-/* The ID register has another form, and another origin, in each mode. */
-static void mode_changed(struct lapic *apic, u64 old)
+/* The ID register has another form in each mode, and LDR another origin. */
+static void set_ids(struct lapic *apic)
 {
-	u64 base = apic->vcpu->arch.apic_base;
 	u32 id = apic->vcpu->id;
 
-	if ((old ^ base) & base & XAPIC_ENABLE)
-		lapic_set_reg(apic, APIC_ID, id << 24);
-	if ((old ^ base) & base & X2APIC_ENABLE) {
+	lapic_set_reg(apic, APIC_ID, id << 24);
+	if (lapic_is_x2apic(apic)) {
 		lapic_set_reg(apic, APIC_ID, id);
 		lapic_set_reg(apic, APIC_LDR, lapic_x2apic_ldr(id));
 	}
@@ -780,8 +777,9 @@ int lapic_set_base(struct vcpu *vcpu, u64 base, bool user)
 		cpuid_runtime(vcpu);
 	if (!apic)
 		return 0;
-	mode_changed(apic, old);
 	if ((old ^ base) & (XAPIC_ENABLE | X2APIC_ENABLE)) {
+		if (lapic_hw_enabled(apic))
+			set_ids(apic);
 		apic_map_rebuild(vcpu->vm);
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
 	}
@@ -903,11 +901,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 		return;
 	lapic_timer_stop(apic);
 	memset(apic->regs, 0, LAPIC_STATE_SIZE);
-	lapic_set_reg(apic, APIC_ID, vcpu->id << 24);
-	if (lapic_is_x2apic(apic)) {
-		lapic_set_reg(apic, APIC_ID, vcpu->id);
-		lapic_set_reg(apic, APIC_LDR, lapic_x2apic_ldr(vcpu->id));
-	}
+	set_ids(apic);
 	lapic_set_reg(apic, APIC_DFR, APIC_DFR_FLAT);
 	lapic_set_reg(apic, APIC_SPIV, 0xff);
 	for (i = 0; i < LAPIC_LVTS; i++)

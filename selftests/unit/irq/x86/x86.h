@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the irqchips call of the core: each is in the test. */
+#ifndef MINIKVM_UNIT_IRQ_X86_H
+#define MINIKVM_UNIT_IRQ_X86_H
+
+#include <minikvm/vcpu.h>
+
+enum seg { SEG_CS };
+enum { X86_FEATURE_X2APIC, X86_FEATURE_TSC_DEADLINE_TIMER };
+
+#define static_call(verb)	verb
+#define rdtsc()			((u64)unit_now)
+
+void vendor_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s);
+void vendor_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s);
+void queue_nmi(struct vcpu *vcpu);
+void vcpu_reset(struct vcpu *vcpu, bool init);
+void cpuid_runtime(struct vcpu *vcpu);
+bool guest_has(struct vcpu *vcpu, unsigned int feature);
+u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc);
+
+#endif
