@@ -40,7 +40,9 @@ enum msr_flags {
 	MSR_AMD		= BIT(5),	/* exists on AMD hosts only */
 	MSR_INTEL	= BIT(6),	/* exists on Intel hosts only */
 	MSR_VENDOR	= BIT(7),	/* the vendor's, if it wants it; else this row */
-	MSR_LIVE	= BIT(8),	/* set at load: it exists on this host */
+	MSR_CANONICAL	= BIT(8),	/* takes a linear address */
+	MSR_EXTEND	= BIT(9),	/* so too, and makes it canonical by itself */
+	MSR_LIVE	= BIT(10),	/* set at load: it exists on this host */
 };
 
 struct msr_access {
@@ -457,8 +459,8 @@ static int set_tsc_aux(const struct msr_access *a, u64 value)
 		return 1;
 	if (!a->host && !a->vcpu->arch.cpuid.amd && upper_32_bits(value))
 		return 1;
-	a->vcpu->arch.msr.tsc_aux = lower_32_bits(value);
-	return static_call(vendor_set_msr)(a->vcpu, a->index, lower_32_bits(value)) > 0;
+	tsc_aux_set(a->vcpu, lower_32_bits(value));
+	return 0;
 }
 
 /* Once locked, only user space changes it (SDM vol. 3, 24.7). */
@@ -610,8 +612,9 @@ static struct msr_row rows[] = {
 	{ ONE(MSR_IA32_BBL_CR_CTL3), 0, READS(0xbe702111, set_zero_only) },
 	{ ONE(MSR_MISC_FEATURES_ENABLES), MSR_LISTED, .offset = IN(misc_features),
 	  .writable = MSR_MISC_FEATURES_ENABLES_CPUID_FAULT, .set = set_misc_features },
-	{ RANGE(MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP), MSR_LISTED | MSR_VENDOR,
-	  VENDOR_OR_ZERO },
+	{ ONE(MSR_IA32_SYSENTER_CS), MSR_LISTED | MSR_VENDOR, VENDOR_OR_ZERO },
+	{ RANGE(MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP),
+	  MSR_LISTED | MSR_VENDOR | MSR_EXTEND, VENDOR_OR_ZERO },
 	{ ONE(MSR_IA32_MCG_CAP), 0, FUNCS(get_mce, set_refuse) },
 	{ ONE(MSR_IA32_MCG_STATUS), MSR_LISTED, FUNCS(get_mce, set_mce) },
 	{ ONE(MSR_IA32_MCG_CTL), MSR_LISTED, FUNCS(get_mce, set_mce) },
@@ -657,10 +660,12 @@ static struct msr_row rows[] = {
 	{ ONE(MSR_KVM_STEAL_TIME), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_POLL_CONTROL), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_EFER), 0, FUNCS(get_efer, set_efer_msr) },
-	{ RANGE(MSR_STAR, MSR_SYSCALL_MASK), MSR_LISTED | MSR_VENDOR, VENDOR_OR_ZERO },
+	{ ONE(MSR_STAR), MSR_LISTED | MSR_VENDOR, VENDOR_OR_ZERO },
+	{ RANGE(MSR_LSTAR, MSR_CSTAR), MSR_LISTED | MSR_VENDOR | MSR_CANONICAL, VENDOR_OR_ZERO },
+	{ ONE(MSR_SYSCALL_MASK), MSR_LISTED | MSR_VENDOR, VENDOR_OR_ZERO },
 	/* In the segments of KVM_GET_SREGS as well */
-	{ RANGE(MSR_FS_BASE, MSR_GS_BASE), MSR_VENDOR, VENDOR_OR_ZERO },
-	{ ONE(MSR_KERNEL_GS_BASE), MSR_LISTED | MSR_VENDOR, VENDOR_OR_ZERO },
+	{ RANGE(MSR_FS_BASE, MSR_GS_BASE), MSR_VENDOR | MSR_CANONICAL, VENDOR_OR_ZERO },
+	{ ONE(MSR_KERNEL_GS_BASE), MSR_LISTED | MSR_VENDOR | MSR_CANONICAL, VENDOR_OR_ZERO },
 	{ ONE(MSR_TSC_AUX), MSR_LISTED, FUNCS(get_tsc_aux, set_tsc_aux) },
 	{ RANGE(MSR_K7_EVNTSEL0, MSR_K7_PERFCTR3), MSR_IGNORE, READS(0, NULL) },
 	{ ONE(MSR_AMD64_SYSCFG), MSR_IGNORE, READS(0, NULL) },
@@ -767,6 +772,19 @@ static bool vendor_set(const struct msr_row *row, const struct msr_access *a, u6
 	return *r != -ENOENT;
 }
 
+/* Addresses have 48 bits, or 57 with CR4.LA57, the last of them repeated. */
+static bool address_ok(const struct msr_row *row, struct vcpu *vcpu, u64 *value)
+{
+	int unused = vcpu->arch.cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+	u64 extended = (s64)(*value << unused) >> unused;
+
+	if ((row->flags & MSR_CANONICAL) && *value != extended)
+		return false;
+	if (row->flags & MSR_EXTEND)
+		*value = extended;
+	return true;
+}
+
 /**
  * msr_get() - read an MSR
  * @vcpu:	the vCPU, loaded
@@ -810,6 +828,8 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host)
 	const struct msr_row *row = find(index);
 	int r;
 
+	if (row && !address_ok(row, vcpu, &value))
+		return 1;
 	if (vendor_set(row, &a, value, &r))
 		return r != 0;
 	if (!row || feature_missing(row, &a) || ((row->flags & MSR_RO) && !host))
