@@ -15,6 +15,7 @@
 #include <minikvm/coalesced.h>
 #include <minikvm/ioctl.h>
 #include <minikvm/vcpu.h>
+#include "compat/guest_context.h"
 
 static struct kmem_cache *vcpu_cachep;
 /* For vcpus_kick_and_wait(); used with preemption off. */
@@ -238,6 +239,8 @@ static long run(void *obj, void *arg, unsigned long raw)
 	sigset_enter(vcpu);
 	r = arch_vcpu_run(vcpu);
 	sigset_leave(vcpu);
+	if (r == -ERESTARTNOINTR)
+		host_work_restart();
 	return r;
 }
 

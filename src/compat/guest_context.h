@@ -10,7 +10,9 @@
 
 #include <linux/context_tracking.h>
 #include <linux/entry-kvm.h>
+#include <linux/errno.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
@@ -39,16 +41,37 @@ static __always_inline void guest_context_exit(void)
 	context_tracking_guest_exit();
 }
 
-/* Signals, rescheduling, task work: is there any, and do it (-EINTR: signal). */
+/* Signals, rescheduling, task work: is there any? */
 static __always_inline bool host_work_pending(void)
 {
 	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
 }
 
+/*
+ * xfer_to_guest_mode_handle_work() is exported, but on a signal it writes to
+ * its argument, KVM's own struct kvm_vcpu: it is not for us. The rest of what
+ * it does (rseq, task work, memory cgroups) no module can call; the way back to
+ * user space does it. So KVM_RUN goes that way with -ERESTARTNOINTR, and comes
+ * back: see host_work_restart().
+ */
 static inline int host_work_do(void)
 {
-	/* On x86 the vcpu argument is handed to nobody. */
-	return xfer_to_guest_mode_handle_work(NULL);
+	if (signal_pending(current))
+		return -EINTR;
+	if (need_resched())
+		schedule();
+	if (signal_pending(current))
+		return -EINTR;
+	return test_thread_flag(TIF_NOTIFY_RESUME) ? -ERESTARTNOINTR : 0;
+}
+
+/*
+ * A system call is restarted only on the way by a signal: feign one. User space
+ * sees nothing of it. Last of all, as changing the signal mask undoes it.
+ */
+static inline void host_work_restart(void)
+{
+	set_thread_flag(TIF_SIGPENDING);
 }
 
 #endif

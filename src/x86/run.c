@@ -310,7 +310,7 @@ static int run_loop(struct vcpu *vcpu)
 			return 0;
 		}
 	}
-	/* A signal. */
+	/* A signal; or work on the way to user space, from where we come again. */
 	vcpu->run->exit_reason = KVM_EXIT_INTR;
 	return r;
 }
