@@ -49,7 +49,8 @@ void state_get_regs(struct vcpu *vcpu, struct kvm_regs *regs)
  * @vcpu:	the vCPU
  * @regs:	the new values
  *
- * A pending exception belonged to the old RIP, and goes.
+ * A pending exception belonged to the old RIP, and goes; so does the rest of an
+ * instruction that left KVM_RUN in its middle, if RIP is another one now.
  */
 void state_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs)
 {
@@ -58,6 +59,8 @@ void state_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs)
 
 	for (i = 0; i < GPRS; i++)
 		vcpu->arch.gpr[regs_order[i]] = in[i];
+	if (vcpu->arch.rip != regs->rip)
+		vcpu->arch.complete = NULL;
 	vcpu->arch.rip = regs->rip;
 	vcpu_set_rflags(vcpu, regs->rflags);
 	vcpu->arch.events.exception.pending = false;
