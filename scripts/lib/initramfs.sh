@@ -70,3 +70,24 @@ guest_initramfs()
 	fi
 	printf '%s\n' "$out"
 }
+
+# qemu_overlay: prints an overlay with QEMU in it, to be run inside the host.
+qemu_overlay()
+{
+	local qemu=/usr/bin/qemu-system-x86_64 work sum out file
+
+	sum=$(cat "$qemu" "${BASH_SOURCE[0]}" | sha256sum)
+	out=$MINIKVM_CACHE/initramfs/qemu-${sum%% *}.cpio
+	if [ ! -e "$out" ]; then
+		mkdir -p "${out%/*}"
+		work=$(mktemp -d)
+		for file in $qemu $(ldd $qemu | grep -o '/[^ )]*') /usr/share/seabios/bios-256k.bin \
+			/usr/share/qemu/{linuxboot_dma,linuxboot,kvmvapic}.bin; do
+			mkdir -p "$work/$(dirname "$file")"
+			cp -L "$file" "$work/$file"
+		done
+		pack "$work" "$out"
+		rm -rf "$work"
+	fi
+	printf '%s\n' "$out"
+}
