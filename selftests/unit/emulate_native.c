@@ -373,6 +373,8 @@ static void prepare(struct world *w, const struct emul_insn *insn, u8 *bytes, u6
 		w->e.rflags &= ~(u64)X86_EFLAGS_AC;
 	if (uses_offset(insn) || (memory && unit_below(random, 16)))
 		aim(w, insn, bytes, rip, random_target(random));
+	if (insn->id == EMUL_OP_XLAT)
+		w->gpr[EMUL_RBX] = random_target(random) - seg_base(w, insn);
 	if (insn->id == EMUL_OP_CMPXCHG8B || insn->id == EMUL_OP_CMPXCHG16B) {
 		u64 ea = w->gpr[insn->base & 15] + (s64)insn->disp - DATA_BASE;
 
@@ -484,6 +486,9 @@ static bool is_suitable(const struct emul_insn *insn)
 	case EMUL_OP_CALL:
 	case EMUL_OP_JMP:
 	case EMUL_OP_RET:
+		return false;
+	case EMUL_OP_MOVDIRI:
+		/* Few CPUs have it. */
 		return false;
 	case EMUL_OP_MOVSXD:
 		/* AMD's CPUs read 32 bits here. */

@@ -135,6 +135,22 @@ static void replay_is_bounded(void)
 	CHECK(i == EMUL_REPLAY_MAX + 1 && rc == EMUL_UNHANDLED);
 }
 
+/* A device in the kernel answers at once, and the access is repeated without a restart. */
+static void replay_without_restart(void)
+{
+	u8 buf[16] = {}, i;
+
+	long_mode();
+	for (i = 0; i < 2; i++) {
+		CHECK(emul_replay_mmio(&w.replay, 0x1000, buf, 16, false) == EMUL_SUSPEND);
+		CHECK(emul_replay_pending(&w.replay)->addr == 0x1000 + i * 8);
+		emul_replay_pending(&w.replay)->data[0] = 0x10 + i;
+		emul_replay_answered(&w.replay);
+	}
+	CHECK(emul_replay_mmio(&w.replay, 0x1000, buf, 16, false) == EMUL_OK);
+	CHECK(buf[0] == 0x10 && buf[8] == 0x11 && !emul_replay_pending(&w.replay));
+}
+
 /* A store over a page boundary is all or nothing, whichever page faults. */
 static void write_faults_at_any_byte(void)
 {
@@ -348,6 +364,8 @@ static void segment_limits(void)
 	w.seg[EMUL_SEG_DS].type = 7;
 	w.e.rip = BASE;
 	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.gpr[EMUL_RBX] = 0xfff;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
 	w.gpr[EMUL_RBX] = 0x1000;
 	CHECK(world_run(&w, 1) == EMUL_OK);
 	/* read only, execute only, absent, null */
@@ -556,6 +574,30 @@ static void vector_upper_half(void)
 	CHECK(world_run(&w, 1) == EMUL_OK && w.vec[0][16] == 0);
 }
 
+/* Quotients are -128 to 127, no more. */
+static void division(void)
+{
+	static const struct { u16 ax; u8 div; bool ok; u16 result; } cases[] = {
+		{ 0x00fe, 2, true, 0x007f }, { 0x00ff, 2, true, 0x017f }, { 0x0100, 2, false, 0 },
+		{ 0xff00, 2, true, 0x0080 }, { 0xfeff, 2, true, 0xff80 }, { 0xfefe, 2, false, 0 },
+		{ 0x0100, 0xfe, true, 0x0080 }, { 0x1234, 0, false, 0 },
+		{ 0x8000, 0xff, false, 0 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		long_mode();
+		w.gpr[EMUL_RAX] = cases[i].ax;
+		w.gpr[EMUL_RBX] = cases[i].div;
+		CODE("\xf6\xfb");		/* idiv %bl */
+		if (cases[i].ok)
+			CHECK(world_run(&w, 1) == EMUL_OK &&
+			      w.gpr[EMUL_RAX] == cases[i].result);
+		else
+			CHECK(faulted(world_run(&w, 1), DE_VECTOR, false, 0));
+	}
+}
+
 #define RULE(function, what) { function, what }
 
 static const struct {
@@ -567,6 +609,7 @@ static const struct {
 	RULE(mmio_read_modify_write, "a device is read once and written once"),
 	RULE(mmio_movs, "REP MOVS between devices"),
 	RULE(replay_is_cut, "an answer to another access is not used"),
+	RULE(replay_without_restart, "a device in the kernel answers on the spot"),
 	RULE(replay_is_bounded, "the log has an end"),
 	RULE(write_faults_at_any_byte, "a store is all or nothing"),
 	RULE(fetch_faults_at_any_byte, "code faults at any byte"),
@@ -577,6 +620,7 @@ static const struct {
 	RULE(locked_race, "a lost race changes nothing"),
 	RULE(push_and_pop, "PUSH and POP to memory"),
 	RULE(branches, "CALL, JMP and RET"),
+	RULE(division, "limits of IDIV"),
 	RULE(canonical, "non-canonical addresses"),
 	RULE(segment_limits, "segment limits and types"),
 	RULE(real_mode, "real mode"),

@@ -250,6 +250,10 @@ static void complain(const char *what, const u8 *bytes, int len, const struct de
 static bool is_known_difference(const struct emul_insn *insn, const struct decoded *d,
 				bool decoded)
 {
+	/* No base if SIB.base is 5 and mod is 0: REX.B does not count (SDM Vol. 2, table 2-5). */
+	if (insn->adsize == 4 && (insn->rex & 1) && insn->base == EMUL_REG_NONE && decoded &&
+	    d->insn.length == insn->len)
+		return true;
 	/* These are there in real mode as well, and raise #GP. */
 	if (!decoded && (insn->id == EMUL_OP_SYSRET || insn->id == EMUL_OP_SYSENTER ||
 			 insn->id == EMUL_OP_SYSEXIT))
@@ -272,9 +276,6 @@ static bool is_known_difference(const struct emul_insn *insn, const struct decod
 	/* 3E is a segment override, and also NOTRACK, in which Zydis sees only that. */
 	if (insn->id == EMUL_OP_CALL || insn->id == EMUL_OP_JMP)
 		return decoded && insn->mode != EMUL_LONG64 && insn->seg == EMUL_SEG_DS;
-	/* No base if SIB.base is 5 and mod is 0: REX.B does not count (SDM Vol. 2, table 2-5). */
-	if (insn->mode == EMUL_LONG64 && insn->adsize == 4)
-		return decoded && insn->base == EMUL_REG_NONE && (insn->rex & 1);
 	return false;
 }
 

@@ -32,7 +32,7 @@ static uint8_t random_0f(uint64_t *random)
 
 static unsigned int put_opcode(uint64_t *random, uint8_t *bytes)
 {
-	static const uint8_t opcodes_38[] = { 0xf0, 0xf1, 0x2a, 0x80, 0x81, 0x82 };
+	static const uint8_t opcodes_38[] = { 0xf0, 0xf1, 0xf9, 0x2a, 0x80, 0x81, 0x82 };
 
 	switch (unit_below(random, 16)) {
 	case 0 ... 5:

@@ -346,6 +346,8 @@ unsigned int emul_form_size(const struct emul_insn *insn, enum emul_form form)
 		return insn->opsize == 2 ? 2 : 4;
 	case WIDTH_X:
 		return insn->vex ? insn->vex : 16;
+	case WIDTH_DDUP:
+		return insn->vex == 32 ? 32 : 8;
 	case WIDTH_P:
 		return insn->opsize + 2;
 	case WIDTH_WV:
@@ -418,8 +420,6 @@ static bool insn_is_valid(const struct emul_insn *insn)
 		return false;
 	if ((flags & ROW_PROTECTED) && insn->mode < EMUL_PROT16)
 		return false;
-	if ((flags & ROW_NP) && (insn->opsize66 || insn->rep))
-		return false;
 	if (insn->lock && !((flags & ROW_LOCK) && insn->modrm < 0xc0))
 		return false;
 	return mod_is_valid(insn) && reg_is_valid(insn) && vex_is_valid(insn);
@@ -432,6 +432,13 @@ static void insn_init(struct emul_insn *insn, enum emul_mode mode)
 	insn->seg = EMUL_SEG_NONE;
 	insn->base = EMUL_REG_NONE;
 	insn->index = EMUL_REG_NONE;
+}
+
+static bool is_known(const struct emul_insn *insn, const struct emul_opcode *row)
+{
+	if ((row->flags & ROW_NP) && prefix_index(insn))
+		return false;
+	return row->id != EMUL_OP_NONE || (row->flags & ROW_INVALID);
 }
 
 static int decode_body(struct emul_insn *insn, struct cursor *c)
@@ -459,7 +466,7 @@ static int decode_body(struct emul_insn *insn, struct cursor *c)
 		take_modrm(insn, c);
 	if (c->overrun)
 		return EMUL_OK;
-	if (row->id == EMUL_OP_NONE && !(row->flags & ROW_INVALID))
+	if (!is_known(insn, row))
 		return EMUL_UNHANDLED;
 
 	insn->row = row;

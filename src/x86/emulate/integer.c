@@ -206,6 +206,33 @@ int emul_exec_lea(struct emul *e)
 	return EMUL_OK;
 }
 
+/* AL = [rBX + AL] */
+int emul_exec_xlat(struct emul *e)
+{
+	u64 ea = emul_reg_read(e, EMUL_RBX, 8) + emul_reg_read(e, EMUL_RAX, 1);
+	u64 la, val = 0;
+	int rc;
+
+	rc = emul_linear(e, e->insn.seg, ea & emul_mask(e->insn.adsize), 1, false, &la);
+	if (!rc)
+		rc = emul_mem_read(e, la, &val, 1);
+	if (!rc)
+		emul_reg_write(e, EMUL_RAX, val, 1);
+	return rc;
+}
+
+/* There is no cache before a device. What is left are the faults of a one-byte read. */
+int emul_exec_clflush(struct emul *e)
+{
+	u64 la;
+	int rc;
+
+	rc = emul_linear(e, e->insn.seg, emul_effective_address(e), 1, false, &la);
+	if (!rc)
+		rc = e->ops->probe(e, la, 1, false);
+	return rc == EMUL_FAULT ? rc : EMUL_OK;
+}
+
 /* Condition codes of Jcc, SETcc and CMOVcc; the low bit inverts (SDM Vol. 1, appendix B). */
 bool emul_condition(u64 rflags, unsigned int code)
 {

@@ -24,7 +24,7 @@ enum emul_form {
 	/* register only */
 	FORM_Rv, FORM_Ry,
 	/* vector or MMX register, or memory */
-	FORM_Wx, FORM_Wdq, FORM_Wq, FORM_Wd, FORM_Qq,
+	FORM_Wx, FORM_Wddup, FORM_Wdq, FORM_Wq, FORM_Wd, FORM_Qq,
 	/* register in ModRM.reg */
 	FORM_Gb, FORM_Gw, FORM_Gv, FORM_Gy, FORM_Sw, FORM_Cy, FORM_Dy,
 	FORM_Vx, FORM_Vdq, FORM_Vq, FORM_Vd, FORM_Pq,
@@ -77,6 +77,7 @@ enum emul_width {
 	WIDTH_Y,		/* 8 with REX.W, else 4 */
 	WIDTH_Z,		/* operand size, at most 4 */
 	WIDTH_X,		/* vector length */
+	WIDTH_DDUP,		/* 32 if the vector length is, else 8 */
 	WIDTH_P,		/* far pointer: operand size and 2 */
 	WIDTH_WV,		/* memory: 2; register: operand size */
 	WIDTH_WZ,		/* memory: 2; register: operand size, at most 4 */
@@ -118,7 +119,7 @@ extern const struct emul_form_info emul_forms[];
 #define ROW_L0		(1 << 17)	/* VEX.L must be 0 */
 #define ROW_VVVV	(1 << 18)	/* VEX.vvvv is an operand; otherwise it must be 1111b */
 #define ROW_FORCE32	(1 << 19)	/* operand size outside of 64-bit mode is 32 */
-#define ROW_NP		(1 << 20)	/* #UD with 66, F2 or F3 */
+#define ROW_NP		(1 << 20)	/* with 66, F2 or F3 it is another one, not known */
 
 #define ROW_RMW		(ROW_LOAD | ROW_STORE)
 
@@ -156,7 +157,8 @@ extern const struct emul_opcode *const emul_map_vex[4];
 	X(bsf) X(bsr) X(mul) X(imul) X(imul3) X(div) X(idiv)			\
 	X(push) X(pop) X(call_rel) X(call) X(jmp) X(ret)			\
 	X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in) X(out)	\
-	X(vec_move) X(vec_merge) X(vec_low) X(vec_high) X(vec_store_high)
+	X(xlat) X(clflush)						\
+	X(vec_move) X(vec_merge) X(vec_dup) X(vec_low) X(vec_high) X(vec_store_high)
 
 #define EMUL_HANDLER_PROTOTYPE(name) int emul_exec_##name(struct emul *e);
 EMUL_HANDLERS(EMUL_HANDLER_PROTOTYPE)

@@ -55,6 +55,7 @@ const struct emul_form_info emul_forms[FORM_COUNT] = {
 	[FORM_Rv] = { PLACE_RM_REG, WIDTH_V },
 	[FORM_Ry] = { PLACE_RM_REG, WIDTH_Y },
 	[FORM_Wx] = { PLACE_VEC_RM, WIDTH_X },
+	[FORM_Wddup] = { PLACE_VEC_RM, WIDTH_DDUP },
 	[FORM_Wdq] = { PLACE_VEC_RM, 16 },
 	[FORM_Wq] = { PLACE_VEC_RM, 8 },
 	[FORM_Wd] = { PLACE_VEC_RM, 4 },
@@ -330,7 +331,7 @@ static const struct emul_opcode one_byte[256] = {
 	[0xd4] = D(AAM, ROW_NO64, Ib, NONE, NONE),
 	[0xd5] = D(AAD, ROW_NO64, Ib, NONE, NONE),
 	[0xd6] = D(SALC, ROW_NO64, NONE, NONE, NONE),
-	[0xd7] = D(XLAT, 0, NONE, NONE, NONE),
+	[0xd7] = I(XLAT, xlat, ROW_SELF, NONE, NONE, NONE),
 
 	[0xe0] = D(LOOPNE, ROW_FORCE64, Jb, NONE, NONE),
 	[0xe1] = D(LOOPE, ROW_FORCE64, Jb, NONE, NONE),
@@ -388,8 +389,8 @@ static table_t group7_memory = {
 #define PLAIN(name, bits) ROW(name, NULL, (bits) | ROW_MODRM, NONE, NONE, NONE)
 
 static table_t group7_c0 = {
-	{}, PLAIN(VMCALL, ROW_NP), PLAIN(VMLAUNCH, ROW_NP), PLAIN(VMRESUME, ROW_NP),
-	PLAIN(VMXOFF, ROW_NP), [7] = {},
+	{}, PLAIN(VMCALL, ROW_NP), PLAIN(VMLAUNCH, ROW_NP | ROW_PROTECTED),
+	PLAIN(VMRESUME, ROW_NP | ROW_PROTECTED), PLAIN(VMXOFF, ROW_NP | ROW_PROTECTED), [7] = {},
 };
 
 static table_t group7_c8 = {
@@ -476,10 +477,11 @@ static table_t stmxcsr = NP(D(STMXCSR, 0, Md, NONE, NONE));
 static table_t xsave = NP(D(XSAVE, 0, M, NONE, NONE));
 static table_t xrstor = NP(D(XRSTOR, 0, M, NONE, NONE));
 static table_t xsaveopt = {
-	D(XSAVEOPT, 0, M, NONE, NONE), D(CLWB, 0, M, NONE, NONE), {}, {},
+	D(XSAVEOPT, 0, M, NONE, NONE), I(CLWB, clflush, ROW_SELF, M, NONE, NONE), {}, {},
 };
 static table_t clflush = {
-	D(CLFLUSH, 0, M, NONE, NONE), D(CLFLUSHOPT, 0, M, NONE, NONE), {}, {},
+	I(CLFLUSH, clflush, ROW_SELF, M, NONE, NONE),
+	I(CLFLUSHOPT, clflush, ROW_SELF, M, NONE, NONE), {}, {},
 };
 static table_t lfence = NP(PLAIN(LFENCE, 0));
 static table_t mfence = NP(PLAIN(MFENCE, 0));
@@ -559,7 +561,8 @@ static table_t sse_12_none = {
 	V(MOVLPS, vec_low, 0, Vq, Mq, NONE), V(MOVHLPS, vec_low, 0, Vdq, Wdq, NONE),
 };
 static table_t sse_12 = {
-	BY_MOD(sse_12_none), V(MOVLPD, vec_low, 0, Vq, Mq, NONE), {}, {},
+	BY_MOD(sse_12_none), V(MOVLPD, vec_low, 0, Vq, Mq, NONE),
+	V(MOVSLDUP, vec_dup, ROW_ALIGNED, Vx, Wx, NONE), V(MOVDDUP, vec_dup, 0, Vx, Wddup, NONE),
 };
 static table_t sse_13 = {
 	V(MOVLPS, vec_move, 0, Mq, Vq, NONE), V(MOVLPD, vec_move, 0, Mq, Vq, NONE), {}, {},
@@ -568,7 +571,8 @@ static table_t sse_16_none = {
 	V(MOVHPS, vec_high, 0, Vdq, Mq, NONE), V(MOVLHPS, vec_high, 0, Vdq, Wdq, NONE),
 };
 static table_t sse_16 = {
-	BY_MOD(sse_16_none), V(MOVHPD, vec_high, 0, Vdq, Mq, NONE), {}, {},
+	BY_MOD(sse_16_none), V(MOVHPD, vec_high, 0, Vdq, Mq, NONE),
+	V(MOVSHDUP, vec_dup, ROW_ALIGNED, Vx, Wx, NONE), {},
 };
 static table_t sse_17 = {
 	V(MOVHPS, vec_store_high, 0, Mq, Vdq, NONE),
@@ -705,6 +709,8 @@ static table_t movbe_store = {
 	I(MOVBE, movbe, ROW_STORE, Mv, Gv, NONE), I(MOVBE, movbe, ROW_STORE, Mv, Gv, NONE), {}, {},
 };
 
+static table_t movdiri = NP(I(MOVDIRI, mov, ROW_STORE, My, Gy, NONE));
+
 #define INV_BITS (ROW_PROTECTED | ROW_FORCE64 | ROW_FORCE32)
 
 static table_t invept = { {}, D(INVEPT, INV_BITS, Gv, Mdq, NONE), {}, {} };
@@ -718,6 +724,7 @@ static const struct emul_opcode map_0f38[256] = {
 	[0x82] = BY_PREFIX(invpcid),
 	[0xf0] = BY_PREFIX(movbe_load),
 	[0xf1] = BY_PREFIX(movbe_store),
+	[0xf9] = BY_PREFIX(movdiri),
 };
 
 static table_t vex_movss_load = {
@@ -745,7 +752,8 @@ static table_t vex_12_none = {
 	V(MOVHLPS, vec_low, ROW_L0 | ROW_VVVV, Vdq, Hdq, Wdq),
 };
 static table_t vex_12 = {
-	BY_MOD(vex_12_none), V(MOVLPD, vec_low, ROW_L0 | ROW_VVVV, Vdq, Hdq, Mq), {}, {},
+	BY_MOD(vex_12_none), V(MOVLPD, vec_low, ROW_L0 | ROW_VVVV, Vdq, Hdq, Mq),
+	V(MOVSLDUP, vec_dup, 0, Vx, Wx, NONE), V(MOVDDUP, vec_dup, 0, Vx, Wddup, NONE),
 };
 static table_t vex_13 = {
 	V(MOVLPS, vec_move, ROW_L0, Mq, Vq, NONE), V(MOVLPD, vec_move, ROW_L0, Mq, Vq, NONE),
@@ -756,7 +764,8 @@ static table_t vex_16_none = {
 	V(MOVLHPS, vec_high, ROW_L0 | ROW_VVVV, Vdq, Hdq, Wdq),
 };
 static table_t vex_16 = {
-	BY_MOD(vex_16_none), V(MOVHPD, vec_high, ROW_L0 | ROW_VVVV, Vdq, Hdq, Mq), {}, {},
+	BY_MOD(vex_16_none), V(MOVHPD, vec_high, ROW_L0 | ROW_VVVV, Vdq, Hdq, Mq),
+	V(MOVSHDUP, vec_dup, 0, Vx, Wx, NONE), {},
 };
 static table_t vex_17 = {
 	V(MOVHPS, vec_store_high, ROW_L0, Mq, Vdq, NONE),

@@ -190,3 +190,31 @@ int emul_exec_vec_store_high(struct emul *e)
 	memcpy(buf, buf + 8, 8);
 	return store(e, &e->op[0], buf);
 }
+
+/*
+ * Elements of the source twice each: MOVSLDUP those with even numbers, MOVSHDUP those with odd
+ * ones, of 4 bytes; MOVDDUP those with even numbers, of 8 bytes.
+ */
+int emul_exec_vec_dup(struct emul *e)
+{
+	unsigned int bytes = e->insn.id == EMUL_OP_MOVDDUP ? 8 : 4, i;
+	unsigned int from = e->insn.id == EMUL_OP_MOVSHDUP ? bytes : 0;
+	u8 src[EMUL_DATA_MAX], dst[EMUL_DATA_MAX];
+	int rc;
+
+	rc = begin(e);
+	if (!rc)
+		rc = emul_resolve(e, 0, true);
+	if (!rc)
+		rc = emul_resolve(e, 1, false);
+	if (!rc)
+		rc = load(e, &e->op[1], src);
+	if (rc)
+		return rc;
+	memset(dst, 0, sizeof(dst));
+	for (i = 0; i < e->op[0].size; i += 2 * bytes) {
+		memcpy(dst + i, src + i + from, bytes);
+		memcpy(dst + i + bytes, src + i + from, bytes);
+	}
+	return store(e, &e->op[0], dst);
+}
