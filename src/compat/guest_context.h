@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Telling the kernel that this CPU goes into a guest and comes back: for RCU
- * and context tracking (nohz_full), and for the accounting of guest time; and
+ * and context tracking (nohz_full), and for the accounting of guest time ; and
  * the work that a thread must do before it goes. KVM's own helpers for this
  * are in headers that are KVM's alone.
  */
@@ -9,11 +9,10 @@
 #define MINIKVM_COMPAT_GUEST_CONTEXT_H
 
 #include <linux/context_tracking.h>
-#include <linux/entry-kvm.h>
-#include <linux/errno.h>
 #include <linux/rcupdate.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 #include <linux/smp.h>
+#include <linux/task_work.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
 
@@ -41,37 +40,38 @@ static __always_inline void guest_context_exit(void)
 	context_tracking_guest_exit();
 }
 
-/* Signals, rescheduling, task work: is there any? */
+/*
+ * Work that a thread must do before it goes into a guest, as on its way to
+ * user space. The kernel's own xfer_to_guest_mode_handle_work() writes into a
+ * struct kvm_vcpu, so it is KVM's alone. What it does beyond this, accounting
+ * and rseq, may wait until KVM_RUN returns. Task work may not, and only the
+ * return to user space can do it: KVM_RUN ends as by a signal (NUMA balancing
+ * has some once a second or so).
+ */
+static __always_inline bool task_work_waits(unsigned long flags)
+{
+	return (flags & _TIF_NOTIFY_RESUME) && task_work_pending(current);
+}
+
+#define HOST_SIGNALS	(_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
+
 static __always_inline bool host_work_pending(void)
 {
-	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
+	unsigned long flags = READ_ONCE(current_thread_info()->flags);
+
+	return unlikely(flags & (HOST_SIGNALS | _TIF_NEED_RESCHED)) ||
+	       unlikely(task_work_waits(flags));
 }
 
-/*
- * xfer_to_guest_mode_handle_work() is exported, but on a signal it writes to
- * its argument, KVM's own struct kvm_vcpu: it is not for us. The rest of what
- * it does (rseq, task work, memory cgroups) no module can call; the way back to
- * user space does it. So KVM_RUN goes that way with -ERESTARTNOINTR, and comes
- * back: see host_work_restart().
- */
+/* May sleep. 0, or -EINTR: user space is wanted. */
 static inline int host_work_do(void)
 {
-	if (signal_pending(current))
-		return -EINTR;
-	if (need_resched())
-		schedule();
-	if (signal_pending(current))
-		return -EINTR;
-	return test_thread_flag(TIF_NOTIFY_RESUME) ? -ERESTARTNOINTR : 0;
-}
+	unsigned long flags = READ_ONCE(current_thread_info()->flags);
 
-/*
- * A system call is restarted only on the way by a signal: feign one. User space
- * sees nothing of it. Last of all, as changing the signal mask undoes it.
- */
-static inline void host_work_restart(void)
-{
-	set_thread_flag(TIF_SIGPENDING);
+	if ((flags & HOST_SIGNALS) || task_work_waits(flags))
+		return -EINTR;
+	cond_resched();
+	return 0;
 }
 
 #endif
