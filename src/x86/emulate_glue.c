@@ -411,7 +411,7 @@ static int ask_user(struct vcpu *vcpu)
 	const struct emul_piece *piece = emul_replay_pending(&vcpu->arch.replay);
 	struct kvm_run *run = vcpu->run;
 
-	vcpu->arch.complete = resume;
+	complete_later(vcpu, resume);
 	if (piece->kind == EMUL_PIECE_PIO_IN || piece->kind == EMUL_PIECE_PIO_OUT) {
 		run->exit_reason = KVM_EXIT_IO;
 		run->io.direction = piece->kind == EMUL_PIECE_PIO_IN ?
@@ -473,11 +473,6 @@ static int resume_locked(struct vcpu *vcpu)
 	struct emul_replay *replay = &vcpu->arch.replay;
 	struct emul_piece *piece = emul_replay_pending(replay);
 
-	/* User space moved the guest elsewhere: the instruction is no more. */
-	if (vcpu->arch.rip != vcpu->arch.emul.rip) {
-		emul_replay_forget(replay);
-		return 1;
-	}
 	if (piece->kind == EMUL_PIECE_MMIO_READ)
 		memcpy(piece->data, vcpu->run->mmio.data, sizeof(piece->data));
 	emul_replay_answered(replay);

@@ -146,7 +146,7 @@ static int msr_failed(struct vcpu *vcpu, u32 index, u64 data, bool write, int er
 	run->msr.reason = reason;
 	run->msr.index = index;
 	run->msr.data = data;
-	vcpu->arch.complete = write ? complete_wrmsr : complete_rdmsr;
+	complete_later(vcpu, write ? complete_wrmsr : complete_rdmsr);
 	return 0;
 }
 
@@ -216,7 +216,7 @@ static int io_to_user(struct vcpu *vcpu, const void *data)
 	run->io.data_offset = PAGE_SIZE;	/* the second page of the mapping */
 	if (!exit->io.in)
 		memcpy(vcpu->arch.pio_data, data, exit->io.size);
-	vcpu->arch.complete = exit->io.in ? complete_in : vcpu_skip;
+	complete_later(vcpu, exit->io.in ? complete_in : vcpu_skip);
 	return 0;
 }
 

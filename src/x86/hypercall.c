@@ -115,7 +115,7 @@ static long map_gpa_range(struct vcpu *vcpu, const struct hypercall_args *args)
 	run->hypercall.args[1] = npages;
 	run->hypercall.args[2] = args->a[2];
 	compat_hypercall_mode(run, args->long_mode);
-	vcpu->arch.complete = finish_to_user;
+	complete_later(vcpu, finish_to_user);
 	return TO_USER;
 }
 

@@ -323,7 +323,7 @@ static int complete_last(struct vcpu *vcpu)
 	if (!complete)
 		return 1;
 	vcpu->arch.complete = NULL;
-	return complete(vcpu);
+	return vcpu->arch.rip == vcpu->arch.complete_rip ? complete(vcpu) : 1;
 }
 
 static void run_page_in(struct vcpu *vcpu)

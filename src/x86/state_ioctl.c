@@ -108,8 +108,6 @@ void state_get_sregs(struct vcpu *vcpu, struct kvm_sregs *s)
 	get_sregs_common(vcpu, s);
 	if (vcpu->arch.events.irq.injected)
 		__set_bit(vcpu->arch.events.irq.vector, (unsigned long *)s->interrupt_bitmap);
-	else if (vcpu->arch.user_irq >= 0 && !vcpu->arch.lapic)
-		__set_bit(vcpu->arch.user_irq, (unsigned long *)s->interrupt_bitmap);
 }
 
 static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs *s)
@@ -533,10 +531,16 @@ static long interrupt(void *obj, void *arg, unsigned long raw)
 		return -EINVAL;
 	if (vcpu->vm->arch.irqchip == IRQCHIP_KERNEL)
 		return -ENXIO;
-	/* A LAPIC may hold it back for long; without one there is but one line. */
-	if (vcpu->vm->arch.irqchip == IRQCHIP_SPLIT && vcpu->arch.user_irq >= 0)
+	if (vcpu->vm->arch.irqchip == IRQCHIP_NONE) {
+		/* User space asked whether it may (ready_for_interrupt_injection). */
+		vcpu->arch.events.irq.injected = true;
+		vcpu->arch.events.irq.vector = irq->irq;
+	} else if (vcpu->arch.user_irq >= 0) {
 		return -EEXIST;
-	vcpu->arch.user_irq = irq->irq;
+	} else {
+		/* The LAPIC may hold it back. */
+		vcpu->arch.user_irq = irq->irq;
+	}
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
 	return 0;
 }

@@ -59,6 +59,12 @@ int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
 /* exits.c */
+static inline void complete_later(struct vcpu *vcpu, complete_fn fn)
+{
+	vcpu->arch.complete = fn;
+	vcpu->arch.complete_rip = vcpu->arch.rip;
+}
+
 int exit_dispatch(struct vcpu *vcpu);		/* 1: enter again; 0: to user space */
 int vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
 

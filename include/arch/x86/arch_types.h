@@ -190,8 +190,13 @@ struct vcpu_arch {
 	struct exit exit;		/* why it last left the guest */
 	struct vcpu_events events;
 	bool has_run;			/* KVM_RUN was called: CPUID is settled */
-	complete_fn complete;		/* run first on the next KVM_RUN */
-	int user_irq;			/* KVM_INTERRUPT's vector, or -1 */
+	/*
+	 * Run first on the next KVM_RUN, to finish the instruction at
+	 * complete_rip; not if user space has moved RIP elsewhere.
+	 */
+	complete_fn complete;
+	u64 complete_rip;
+	int user_irq;			/* split irqchip: KVM_INTERRUPT's vector, or -1 */
 
 	struct lapic *lapic;		/* NULL: the APIC is user space's */
 	u32 mp_state;			/* KVM_MP_STATE_* */
