@@ -44,9 +44,9 @@ static __always_inline void guest_context_exit(void)
  * Work that a thread must do before it goes into a guest, as on its way to
  * user space. The kernel's own xfer_to_guest_mode_handle_work() writes into a
  * struct kvm_vcpu, so it is KVM's alone. What it does beyond this, accounting
- * and rseq, may wait until KVM_RUN returns. Task work may not, and only the
- * return to user space can do it: KVM_RUN ends as by a signal (NUMA balancing
- * has some once a second or so).
+ * and rseq, may wait until KVM_RUN returns. Task work (NUMA balancing has some
+ * once a second) may not, and only the return to user space can do it: KVM_RUN
+ * goes that way with -ERESTARTNOINTR, and comes back (host_work_restart()).
  */
 static __always_inline bool task_work_waits(unsigned long flags)
 {
@@ -63,15 +63,26 @@ static __always_inline bool host_work_pending(void)
 	       unlikely(task_work_waits(flags));
 }
 
-/* May sleep. 0, or -EINTR: user space is wanted. */
+/* May sleep. 0, or -EINTR or -ERESTARTNOINTR: out to user space. */
 static inline int host_work_do(void)
 {
 	unsigned long flags = READ_ONCE(current_thread_info()->flags);
 
-	if ((flags & HOST_SIGNALS) || task_work_waits(flags))
+	if (flags & HOST_SIGNALS)
 		return -EINTR;
+	if (task_work_waits(flags))
+		return -ERESTARTNOINTR;
 	cond_resched();
 	return 0;
+}
+
+/*
+ * A system call is restarted only on the way by a signal: feign one. User space
+ * sees nothing of it. Last of all, as changing the signal mask undoes it.
+ */
+static inline void host_work_restart(void)
+{
+	set_thread_flag(TIF_SIGPENDING);
 }
 
 #endif
