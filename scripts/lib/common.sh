@@ -8,6 +8,13 @@ export MINIKVM_CACHE
 
 me=${0##*/}
 
+# What no run of a test may leave in the console log.
+SPLATS='WARNING: |BUG: |Oops|general protection fault|unable to handle|Call Trace:|Kernel panic'
+SPLATS+='|INFO: (rcu|task|possible|trying)|rcu: INFO|rcu_[a-z]* (self-)?detected|soft lockup|hard LOCKUP'
+SPLATS+='|possible recursive locking|circular locking|suspicious RCU|inconsistent lock state'
+SPLATS+='|unreferenced object|UBSAN:|KASAN:|list_(add|del) corruption|refcount_t:|scheduling while atomic'
+SPLATS+='|bad page state|Bad page|nobody cared|Memory cgroup out of memory|Out of memory'
+
 say()
 {
 	printf '%s: %s\n' "$me" "$*" >&2

@@ -70,7 +70,8 @@ BEGIN { print "TAP version 14" }
 /^@exit / {
 	status = $2
 	if (!lines && !plan)
-		result(status == 0 || status == 4, test, status == 4 ? " # SKIP it says so" : "")
+		result(status == 0 || status == 4, test (status == 0 || status == 4 ? "" : ": " why(status)),
+		       status == 4 ? " # SKIP it says so" : "")
 	else if (lines < plan)
 		result(0, test ": only " lines " of " plan " done (" why(status) ")")
 	else if (status != 0 && status != 4 && !bad)
