@@ -283,9 +283,7 @@ int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip)
  */
 static bool extint_pending(struct vcpu *vcpu)
 {
-	if (vcpu->arch.user_irq < 0 && !pic_output(vcpu->vm))
-		return false;
-	return !vcpu->arch.lapic || lapic_accepts_pic(vcpu);
+	return (vcpu->arch.user_irq >= 0 || pic_output(vcpu->vm)) && lapic_accepts_pic(vcpu);
 }
 
 /**
