@@ -331,6 +331,8 @@ static void run_page_in(struct vcpu *vcpu)
 	vcpu->run->flags = 0;
 	if (!vcpu->arch.lapic)
 		set_cr8(vcpu, vcpu->run->cr8);
+	if (vcpu->run->request_interrupt_window)
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
 static void run_page_out(struct vcpu *vcpu)
