@@ -629,6 +629,9 @@ int arch_vcpu_create(struct vcpu *vcpu)
 		if (vcpu->id != vcpu->vm->arch.bsp_id)
 			vcpu->arch.mp_state = KVM_MP_STATE_UNINITIALIZED;
 	}
+	/* All but the boot CPU wait for a SIPI, if there is an APIC to bring it. */
+	if (vcpu->arch.lapic && vcpu->id != vcpu->vm->arch.bsp_id)
+		vcpu->arch.mp_state = KVM_MP_STATE_UNINITIALIZED;
 	cpuid_vcpu_init(vcpu);
 	msr_vcpu_init(vcpu);
 	tsc_vcpu_init(vcpu);
