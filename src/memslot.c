@@ -79,46 +79,44 @@ struct memslot *memslot_by_id(struct vm *vm, unsigned int id)
 	return xa_load(&vm->slots.by_id, id);
 }
 
+static void clip(struct hva_walk *walk, const struct memslot *slot)
+{
+	hva_t start = max(walk->start, slot->hva);
+	hva_t last = min(walk->end - 1, slot->hva + (slot->npages << PAGE_SHIFT) - 1);
+
+	walk->first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
+	walk->last = slot->base_gfn + ((last - slot->hva) >> PAGE_SHIFT);
+}
+
 /**
  * memslots_next_in_hva() - walk the slots behind a range of host addresses
  * @vm:		the VM
- * @start:	first byte
- * @end:	first byte after it
- * @cursor:	0 at first, then as the last call left it
- * @first:	first guest frame whose memory is in the range
- * @last:	last one
+ * @walk:	start and end given, all else zero; on true, first and last are
+ *		the guest frames of the next slot whose memory is in the range
  *
- * Slots may come and go between two calls: one that is deleted was or will be
- * zapped by who deletes it, and one that is new has no mapping of memory that
- * was asked for before.
+ * If slots change between two calls the walk begins anew: a slot may be seen
+ * twice, and none is missed that was there all the time.
  *
- * Context: any; takes hva_lock. Return: false at the end.
+ * Context: any but interrupts; takes hva_lock. Return: false at the end.
  */
-bool memslots_next_in_hva(struct vm *vm, hva_t start, hva_t end,
-			  unsigned int *cursor, gfn_t *first, gfn_t *last)
+bool memslots_next_in_hva(struct vm *vm, struct hva_walk *walk)
 {
 	struct memslots *s = &vm->slots;
 	struct interval_tree_node *node;
-	struct memslot *slot;
-	unsigned int n = 0;
-	bool found = false;
+	unsigned int skip;
 
 	read_lock(&s->hva_lock);
-	for (node = interval_tree_iter_first(&s->by_hva, start, end - 1); node;
-	     node = interval_tree_iter_next(node, start, end - 1)) {
-		if (n++ < *cursor)
-			continue;
-		slot = container_of(node, struct memslot, hva_node);
-		start = max(start, slot->hva);
-		end = min(end, slot->hva + (slot->npages << PAGE_SHIFT));
-		*first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
-		*last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
-		*cursor = n;
-		found = true;
-		break;
-	}
+	if (walk->changes != s->hva_changes)
+		walk->n = 0;
+	walk->changes = s->hva_changes;
+	skip = walk->n++;
+	node = interval_tree_iter_first(&s->by_hva, walk->start, walk->end - 1);
+	while (node && skip--)
+		node = interval_tree_iter_next(node, walk->start, walk->end - 1);
+	if (node)
+		clip(walk, container_of(node, struct memslot, hva_node));
 	read_unlock(&s->hva_lock);
-	return found;
+	return node;
 }
 
 /* --- Checks: what KVM refuses, and with which errno. --- */
@@ -166,17 +164,13 @@ static bool overlaps(struct vm *vm, gfn_t first, gfn_t last, const struct memslo
 
 /* --- Publication: vm->slots_lock held. --- */
 
-static gfn_t last_gfn(const struct memslot *slot)
-{
-	return slot->base_gfn + slot->npages - 1;
-}
-
 static void link_hva(struct vm *vm, struct memslot *slot)
 {
 	slot->hva_node.start = slot->hva;
 	slot->hva_node.last = slot->hva + (slot->npages << PAGE_SHIFT) - 1;
 	write_lock(&vm->slots.hva_lock);
 	interval_tree_insert(&slot->hva_node, &vm->slots.by_hva);
+	vm->slots.hva_changes++;
 	write_unlock(&vm->slots.hva_lock);
 }
 
@@ -184,24 +178,27 @@ static void unlink_hva(struct vm *vm, struct memslot *slot)
 {
 	write_lock(&vm->slots.hva_lock);
 	interval_tree_remove(&slot->hva_node, &vm->slots.by_hva);
+	vm->slots.hva_changes++;
 	write_unlock(&vm->slots.hva_lock);
 }
 
 static int publish_gfn(struct vm *vm, struct memslot *slot)
 {
-	return mtree_store_range(&vm->slots.by_gfn, slot->base_gfn, last_gfn(slot), slot,
+	return mtree_store_range(&vm->slots.by_gfn, slot->base_gfn, memslot_last(slot), slot,
 				 GFP_KERNEL_ACCOUNT);
 }
 
-/* Storing NULL over an entry's exact range needs no new node. */
-static void unpublish_gfn(struct vm *vm, struct memslot *slot)
+/* The tree may need memory to forget something, and may not get it. */
+static int unpublish_gfn(struct vm *vm, struct memslot *slot)
 {
 	mtree_erase(&vm->slots.by_gfn, slot->base_gfn);
+	return mtree_load(&vm->slots.by_gfn, slot->base_gfn) ? -ENOMEM : 0;
 }
 
+/* Pairs with vcpu_memslot(): the slots first, their generation then. */
 static void changed(struct vm *vm)
 {
-	WRITE_ONCE(vm->slots.generation, vm->slots.generation + 1);
+	smp_store_release(&vm->slots.generation, vm->slots.generation + 1);
 }
 
 static struct memslot *slot_new(struct vm *vm, const struct kvm_userspace_memory_region *r)
@@ -218,93 +215,112 @@ static struct memslot *slot_new(struct vm *vm, const struct kvm_userspace_memory
 	return slot;
 }
 
+/* A new place for a slot: is it free, and within what tables can map? */
+static int check_place(struct vm *vm, const struct memslot *slot, const struct memslot *self)
+{
+	if (overlaps(vm, slot->base_gfn, memslot_last(slot), self))
+		return -EEXIST;
+	return memslot_last(slot) > mmu_max_gfn() ? -EINVAL : 0;
+}
+
+/*
+ * Make a slot known, to who looks for it by address last: whoever found it
+ * there may map its memory, and then the notifier must find it too.
+ */
+static int publish(struct vm *vm, struct memslot *slot)
+{
+	struct memslot *before = memslot_by_id(vm, slot->id);
+	int r = xa_err(xa_store(&vm->slots.by_id, slot->id, slot, GFP_KERNEL_ACCOUNT));
+
+	if (r)
+		return r;
+	link_hva(vm, slot);
+	r = publish_gfn(vm, slot);
+	if (r) {
+		unlink_hva(vm, slot);
+		/* Its place in the array is there: this needs no memory. */
+		xa_store(&vm->slots.by_id, slot->id, before, GFP_KERNEL_ACCOUNT);
+	}
+	return r;
+}
+
 static int create(struct vm *vm, const struct kvm_userspace_memory_region *r)
 {
-	struct memslot *slot;
-	int ret = -ENOMEM;
+	struct memslot *slot = slot_new(vm, r);
+	int ret;
 
-	if (overlaps(vm, r->guest_phys_addr >> PAGE_SHIFT,
-		     (r->guest_phys_addr + r->memory_size - 1) >> PAGE_SHIFT, NULL))
-		return -EEXIST;
-	slot = slot_new(vm, r);
 	if (!slot)
-		return ret;
-	if (r->flags & KVM_MEM_LOG_DIRTY_PAGES) {
+		return -ENOMEM;
+	ret = check_place(vm, slot, NULL);
+	if (!ret && memslot_logged(slot))
 		ret = dirty_log_alloc(vm, slot);
-		if (ret)
-			goto err;
+	if (!ret)
+		ret = publish(vm, slot);
+	if (ret) {
+		slot_free(slot);
+		return ret;
 	}
-	ret = xa_err(xa_store(&vm->slots.by_id, slot->id, slot, GFP_KERNEL_ACCOUNT));
-	if (ret)
-		goto err;
-	link_hva(vm, slot);
-	ret = publish_gfn(vm, slot);
-	if (ret)
-		goto err_hva;
 	vm->slots.npages += slot->npages;
 	vm->slots.nslots++;
 	changed(vm);
 	mmu_slot_created(vm, slot);
 	return 0;
-
-err_hva:
-	unlink_hva(vm, slot);
-	xa_erase(&vm->slots.by_id, slot->id);
-err:
-	slot_free(slot);
-	return ret;
 }
 
-static void delete(struct vm *vm, struct memslot *slot)
+/* Nobody finds the slot any more; wait for those who have. */
+static void retire(struct vm *vm)
 {
-	unpublish_gfn(vm, slot);
-	xa_erase(&vm->slots.by_id, slot->id);
 	changed(vm);
 	synchronize_srcu_expedited(&vm->srcu);
+}
+
+static int delete(struct vm *vm, struct memslot *slot)
+{
+	int r = unpublish_gfn(vm, slot);
+
+	if (r)
+		return r;
+	xa_erase(&vm->slots.by_id, slot->id);
+	retire(vm);
 	mmu_slot_removed(vm, slot);
 	unlink_hva(vm, slot);
 	vm->slots.npages -= slot->npages;
 	vm->slots.nslots--;
 	slot_free(slot);
+	return 0;
 }
 
 /*
  * The old slot is gone from the guest before the new one appears, as for two
- * ioctls. If there is no memory for the new place, the old one is still whole.
+ * ioctls. If there is no memory for the new place, the old one is whole still.
  */
 static int move(struct vm *vm, struct memslot *old, struct memslot *new)
 {
-	int r;
-
-	if (overlaps(vm, new->base_gfn, last_gfn(new), old))
-		return -EEXIST;
-	unpublish_gfn(vm, old);
-	r = publish_gfn(vm, new);
-	if (r) {
-		/* The room that it had is there again. */
-		WARN_ON(publish_gfn(vm, old));
-		return r;
-	}
-	xa_store(&vm->slots.by_id, new->id, new, GFP_KERNEL_ACCOUNT);
-	link_hva(vm, new);
-	changed(vm);
-	synchronize_srcu_expedited(&vm->srcu);
-	mmu_slot_removed(vm, old);
-	unlink_hva(vm, old);
-	return 0;
-}
-
-/* Same place, other flags: the range's entry is replaced in one store. */
-static int change_flags(struct vm *vm, struct memslot *old, struct memslot *new)
-{
-	int r = publish_gfn(vm, new);
+	int r = check_place(vm, new, old) ?: unpublish_gfn(vm, old);
 
 	if (r)
 		return r;
-	xa_store(&vm->slots.by_id, new->id, new, GFP_KERNEL_ACCOUNT);
-	link_hva(vm, new);
-	changed(vm);
-	synchronize_srcu_expedited(&vm->srcu);
+	r = publish(vm, new);
+	if (r) {
+		/* There was room for it just now. */
+		WARN_ON(publish_gfn(vm, old));
+		return r;
+	}
+	retire(vm);
+	mmu_slot_removed(vm, old);
+	unlink_hva(vm, old);
+	mmu_slot_created(vm, new);
+	return 0;
+}
+
+/* Same place, other flags: the entry of the range is replaced in one store. */
+static int change_flags(struct vm *vm, struct memslot *old, struct memslot *new)
+{
+	int r = publish(vm, new);
+
+	if (r)
+		return r;
+	retire(vm);
 	mmu_slot_flags_changed(vm, old, new);
 	unlink_hva(vm, old);
 	return 0;
@@ -363,11 +379,7 @@ int memslot_set(struct vm *vm, const struct kvm_userspace_memory_region *r)
 	if (ret)
 		return ret;
 	old = memslot_by_id(vm, r->slot);
-	if (!r->memory_size) {
-		if (!old)
-			return -EINVAL;
-		delete(vm, old);
-		return 0;
-	}
+	if (!r->memory_size)
+		return old ? delete(vm, old) : -EINVAL;
 	return old ? change(vm, old, r) : create(vm, r);
 }

@@ -32,16 +32,17 @@ unsigned long invalidation_seq(struct vm *vm)
  * invalidation_since() - may what was looked up after @seq be stale?
  * @vm:		the VM; mmu_lock is held
  * @seq:	invalidation_seq() from before the look-up
- * @hva:	the address that was looked up
+ * @start:	first byte of what was looked up
+ * @end:	first byte after it
  */
-bool invalidation_since(struct vm *vm, unsigned long seq, unsigned long hva)
+bool invalidation_since(struct vm *vm, unsigned long seq, hva_t start, hva_t end)
 {
 	struct invalidation *inv = &vm->invalidation;
 	bool stale;
 
 	spin_lock(&inv->lock);
 	stale = inv->seq != seq ||
-		(inv->running && hva >= inv->start && hva < inv->end);
+		(inv->running && start < inv->end && end > inv->start);
 	spin_unlock(&inv->lock);
 	return stale;
 }
@@ -74,13 +75,13 @@ static void end(struct vm *vm)
 static int invalidate_range_start(struct mmu_notifier *mn,
 				  const struct mmu_notifier_range *range)
 {
+	struct hva_walk walk = { .start = range->start, .end = range->end };
+	bool may_sleep = mmu_notifier_range_blockable(range);
 	struct vm *vm = notifier_vm(mn);
-	unsigned int cursor = 0;
-	gfn_t first, last;
 
 	begin(vm, range->start, range->end);
-	while (memslots_next_in_hva(vm, range->start, range->end, &cursor, &first, &last))
-		mmu_zap(vm, first, last);
+	while (memslots_next_in_hva(vm, &walk))
+		mmu_zap(vm, walk.first, walk.last, may_sleep);
 	return 0;
 }
 
@@ -92,28 +93,19 @@ static void invalidate_range_end(struct mmu_notifier *mn,
 
 static int age(struct mmu_notifier *mn, hva_t start, hva_t end, bool clear)
 {
+	struct hva_walk walk = { .start = start, .end = end };
 	struct vm *vm = notifier_vm(mn);
-	unsigned int cursor = 0;
 	bool young = false;
-	gfn_t first, last;
 
-	while (memslots_next_in_hva(vm, start, end, &cursor, &first, &last))
-		young |= mmu_age(vm, first, last, clear);
+	while (memslots_next_in_hva(vm, &walk))
+		young |= mmu_age(vm, walk.first, walk.last, clear);
 	return young;
 }
 
-static int clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
-			     unsigned long start, unsigned long end)
-{
-	struct vm *vm = notifier_vm(mn);
-	int young = age(mn, start, end, true);
-
-	if (young)
-		mmu_tlb_flush_vm(vm);
-	return young;
-}
-
-/* The TLB may keep the accessed bit's copy: this one is allowed to be vague. */
+/*
+ * For ageing, what a TLB still remembers does no harm: the host itself does
+ * not flush for it on x86.
+ */
 static int clear_young(struct mmu_notifier *mn, struct mm_struct *mm,
 		       unsigned long start, unsigned long end)
 {
@@ -129,13 +121,13 @@ static int test_young(struct mmu_notifier *mn, struct mm_struct *mm,
 /* The mm goes before the VM's fds do: nothing may stay mapped. */
 static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
-	mmu_zap(notifier_vm(mn), 0, ~0ULL >> PAGE_SHIFT);
+	mmu_zap(notifier_vm(mn), 0, ~0ULL >> PAGE_SHIFT, true);
 }
 
 static const struct mmu_notifier_ops ops = {
 	.invalidate_range_start	= invalidate_range_start,
 	.invalidate_range_end	= invalidate_range_end,
-	.clear_flush_young	= clear_flush_young,
+	.clear_flush_young	= clear_young,
 	.clear_young		= clear_young,
 	.test_young		= test_young,
 	.release		= release,

@@ -36,7 +36,8 @@ struct memslots {
 	struct xarray by_id;
 	rwlock_t hva_lock;		/* guards by_hva */
 	struct rb_root_cached by_hva;
-	u64 generation;			/* moves with every change */
+	unsigned long hva_changes;	/* counts changes of by_hva */
+	u64 generation;			/* moves with every change, after it */
 	unsigned long npages;		/* the sum over all slots */
 	unsigned int nslots;
 };
@@ -51,12 +52,35 @@ static inline bool memslot_read_only(const struct memslot *slot)
 	return slot->flags & KVM_MEM_READONLY;
 }
 
+static inline bool memslot_logged(const struct memslot *slot)
+{
+	return slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
+
+static inline gfn_t memslot_last(const struct memslot *slot)
+{
+	return slot->base_gfn + slot->npages - 1;
+}
+
+/* The slot that was found last, good for as long as no slot changes. */
+struct memslot_cache {
+	struct memslot *slot;
+	u64 generation;
+};
+
+/* A walk of memslots_next_in_hva(): the range, and what was found last. */
+struct hva_walk {
+	hva_t start, end;		/* bytes; @end is not in it */
+	gfn_t first, last;
+	unsigned int n;			/* 0 at first */
+	unsigned long changes;
+};
+
 int memslots_init(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 int memslot_set(struct vm *vm, const struct kvm_userspace_memory_region *r);
 struct memslot *memslot_find(struct vm *vm, gfn_t gfn);
 struct memslot *memslot_by_id(struct vm *vm, unsigned int id);
-bool memslots_next_in_hva(struct vm *vm, hva_t start, hva_t end,
-			  unsigned int *cursor, gfn_t *first, gfn_t *last);
+bool memslots_next_in_hva(struct vm *vm, struct hva_walk *walk);
 
 #endif

@@ -13,19 +13,20 @@ void mmu_slot_created(struct vm *vm, struct memslot *slot);
 void mmu_slot_removed(struct vm *vm, struct memslot *slot);
 void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to);
 
-/* No mapping of [first, last] is in any table or TLB on return. May sleep. */
-void mmu_zap(struct vm *vm, gfn_t first, gfn_t last);
+gfn_t mmu_max_gfn(void);		/* no slot may reach beyond it */
+/* No mapping of [first, last] is in any table or TLB on return. */
+void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep);
 /* Test, and if @clear clear, the accessed bits of [first, last]. */
 bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear);
 /* The next write to each of the frames @base + bit of @mask faults. */
 void mmu_write_protect(struct vm *vm, gfn_t base, unsigned long mask);
-/* No vCPU writes through what was write-protected before. */
+/* No vCPU uses what was removed or write-protected before. Does not sleep. */
 void mmu_tlb_flush_vm(struct vm *vm);
 
 /* The notifier of the VMM's mm: mmu_notifier.c. */
 int invalidation_init(struct vm *vm);
 void invalidation_exit(struct vm *vm);
 unsigned long invalidation_seq(struct vm *vm);
-bool invalidation_since(struct vm *vm, unsigned long seq, unsigned long hva);
+bool invalidation_since(struct vm *vm, unsigned long seq, hva_t start, hva_t end);
 
 #endif

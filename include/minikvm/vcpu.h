@@ -45,6 +45,7 @@ struct vcpu {
 	atomic_t mode;			/* enum vcpu_mode */
 	unsigned long requests;
 	u64 tlb_gen;			/* vm->tlb_gen that our last flush covers */
+	struct memslot_cache slot_cache;	/* its thread's own: vcpu_memslot() */
 	int srcu_idx;			/* valid while KVM_RUN is inside */
 	struct mutex lock;		/* held by each vCPU ioctl */
 	struct preempt_notifier preempt;
@@ -71,6 +72,26 @@ static inline bool vcpu_consume(struct vcpu *vcpu, unsigned int req)
 {
 	return test_bit(req, &vcpu->requests) &&
 	       test_and_clear_bit(req, &vcpu->requests);
+}
+
+/*
+ * memslot_find() for a vCPU's own thread, which mostly finds what it found
+ * last. vm->srcu is held for as long as the slot is used; a slot whose
+ * generation is still current then was not freed before it was taken.
+ */
+static inline struct memslot *vcpu_memslot(struct vcpu *vcpu, gfn_t gfn)
+{
+	struct memslot_cache *cache = &vcpu->slot_cache;
+	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
+	struct memslot *slot = cache->slot;
+
+	if (likely(slot && cache->generation == generation &&
+		   gfn - slot->base_gfn < slot->npages))
+		return slot;
+	slot = memslot_find(vcpu->vm, gfn);
+	if (slot)
+		*cache = (struct memslot_cache){ slot, generation };
+	return slot;
 }
 
 int vcpu_init(void);

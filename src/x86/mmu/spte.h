@@ -1,76 +1,114 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One second-level table entry: its bits in both formats, and the questions
- * asked of it. Nothing here touches a table.
+ * One entry of the second-level tables: its bits, and what they promise.
+ * Nothing here walks or locks.
  *
- * Invariants:
- *  - 0 is an entry that maps nothing. Every other value has SPTE_PRESENT.
- *  - At level 1 an entry is always a leaf; above it, SPTE_HUGE says so.
- *  - Non-leaf entries give all rights; leaves say what is allowed.
- *  - A leaf may be writable in hardware only if its host page is writable
- *    (SPTE_HOST_WRITABLE) and its slot, where it is logged, has the page's
- *    bit set.
- *  - Table pages are never shared, and are reached from one entry only.
+ * NPT (the CPU's own format, APM 15.25.5) and EPT (SDM vol. 3, 29.3.2) agree
+ * on more than they say: bit 0 makes an entry present (in EPT it is the read
+ * permission, and every mapping of ours can be read), bit 1 lets it be
+ * written, bit 2 is set always (NPT: nested walks are user accesses; EPT: the
+ * guest decides what is executable), bit 7 makes a leaf above level 1, and the
+ * address is in bits 51:12. What differs is in struct spte_bits.
+ *
+ * Promises, kept by every change:
+ *
+ * 1. A present leaf maps the page that the host has at the slot's hva now: the
+ *    notifier removes it before the host changes its mind. No page is
+ *    referenced.
+ * 2. SPTE_HOST_WRITABLE: the host's mapping could be written when the leaf was
+ *    made (and so still can, by 1), and the page was marked dirty then: the
+ *    leaf may become writable with no word to the host.
+ * 3. SPTE_WRITE on a leaf implies SPTE_HOST_WRITABLE.
+ * 4. A guest may write where *all* levels say SPTE_WRITE. A page of a logged
+ *    slot for which this holds is in the log, or the thread that made it so is
+ *    about to put it there before its vCPU runs again.
+ * 5. SPTE_WRITE off in a table entry means: everything below counts as
+ *    write-protected, whatever its own bits are. It comes back on only after
+ *    the entries of the next level have been made to say the same.
  */
-#ifndef MINIKVM_X86_MMU_SPTE_H
-#define MINIKVM_X86_MMU_SPTE_H
+#ifndef MINIKVM_X86_SPTE_H
+#define MINIKVM_X86_SPTE_H
 
 #include <linux/bits.h>
+#include <linux/build_bug.h>
 #include <linux/mm.h>
-#include <asm/pgtable_types.h>
+#include <asm/page.h>
 #include <asm/vmx.h>
-#include "x86/mmu/mmu.h"
+#include <minikvm/types.h>
 
-#define TABLE_ENTRIES	512
-#define TABLE_SHIFT	9
+#define SPTE_PRESENT		BIT_ULL(0)
+#define SPTE_WRITE_BIT		1
+#define SPTE_WRITE		BIT_ULL(SPTE_WRITE_BIT)
+#define SPTE_ALWAYS		BIT_ULL(2)
+#define SPTE_LARGE		BIT_ULL(7)
+#define SPTE_ADDRESS		GENMASK_ULL(51, 12)
 
-/* Ours, and ignored by hardware in both formats (SDM 28.3.2, APM 5.3.3). */
+/* Ours: ignored by hardware in both formats. */
 #define SPTE_HOST_WRITABLE	BIT_ULL(52)
+#define SPTE_MMIO		BIT_ULL(53)	/* not memory: no mapping, whatever bit 0 says */
 
-#define SPTE_PFN_MASK		GENMASK_ULL(51, PAGE_SHIFT)
+static_assert(SPTE_PRESENT == VMX_EPT_READABLE_MASK && SPTE_PRESENT == _PAGE_PRESENT);
+static_assert(SPTE_WRITE == VMX_EPT_WRITABLE_MASK && SPTE_WRITE == _PAGE_RW);
+static_assert(SPTE_ALWAYS == VMX_EPT_EXECUTABLE_MASK && SPTE_ALWAYS == _PAGE_USER);
+static_assert(SPTE_LARGE == _PAGE_PSE);
+static_assert(!((SPTE_HOST_WRITABLE | SPTE_MMIO) & SPTE_ADDRESS));
 
-/*
- * The bits whose place differs; one of two constant tables, chosen at load.
- */
+#define SPTES_PER_TABLE		512
+#define LEVEL_4K		1
+#define LEVEL_2M		2
+#define LEVEL_1G		3
+
+/* Said once at module load: spte_init(). */
 struct spte_bits {
-	u64 present;		/* in every entry that is not 0 */
-	u64 write, exec, no_exec;
-	u64 huge, accessed, dirty;
-	u64 leaf;		/* in every leaf: the memory type */
-	u64 table;		/* in every non-leaf entry: all rights */
+	u64 leaf, table;		/* what each present entry of the kind has */
+	u64 cached, uncached;		/* EPT: the memory types, in a leaf */
+	u64 accessed, dirty;		/* 0: hardware does not tell */
+	u64 encrypt;			/* SME's bit, among the address bits */
+	u64 mmio;			/* a whole entry; 0: there is no such */
+	u8 levels;			/* the root table's */
+	u8 max_leaf;			/* the largest page */
+	u8 phys_bits;
 };
 
 extern struct spte_bits spte_bits;
 
+struct spte_format;
+void spte_init(const struct spte_format *format);
+
 static inline bool spte_present(u64 spte)
 {
-	return spte != 0;
+	return (spte & (SPTE_PRESENT | SPTE_MMIO)) == SPTE_PRESENT;
 }
 
 static inline bool spte_is_leaf(u64 spte, int level)
 {
-	return spte_present(spte) && (level == 1 || (spte & spte_bits.huge));
+	return spte_present(spte) && (level == LEVEL_4K || (spte & SPTE_LARGE));
 }
 
 static inline bool spte_is_table(u64 spte, int level)
 {
-	return spte_present(spte) && level > 1 && !(spte & spte_bits.huge);
+	return spte_present(spte) && level > LEVEL_4K && !(spte & SPTE_LARGE);
+}
+
+static inline hpa_t spte_address(u64 spte)
+{
+	return spte & SPTE_ADDRESS & ~spte_bits.encrypt;
 }
 
 static inline u64 *spte_table(u64 spte)
 {
-	return __va(spte & SPTE_PFN_MASK);
+	return __va(spte_address(spte));
 }
 
-static inline bool spte_writable(u64 spte)
+static inline unsigned long spte_pfn(u64 spte)
 {
-	return spte & spte_bits.write;
+	return spte_address(spte) >> PAGE_SHIFT;
 }
 
-/* Frames that an entry of a level covers. */
-static inline u64 level_pages(int level)
+/* Guest frames behind one entry, and below that entry's first. */
+static inline gfn_t level_pages(int level)
 {
-	return 1ULL << ((level - 1) * TABLE_SHIFT);
+	return 1ULL << (9 * (level - 1));
 }
 
 static inline gfn_t level_base(gfn_t gfn, int level)
@@ -78,22 +116,24 @@ static inline gfn_t level_base(gfn_t gfn, int level)
 	return gfn & ~(level_pages(level) - 1);
 }
 
-static inline unsigned int table_index(gfn_t gfn, int level)
+static inline gfn_t level_next(gfn_t gfn, int level)
 {
-	return (gfn >> ((level - 1) * TABLE_SHIFT)) & (TABLE_ENTRIES - 1);
+	return level_base(gfn, level) + level_pages(level);
 }
 
-static inline u64 spte_make_table(u64 *table)
+static inline unsigned int level_index(gfn_t gfn, int level)
+{
+	return (gfn >> (9 * (level - 1))) & (SPTES_PER_TABLE - 1);
+}
+
+static inline bool level_covered(gfn_t gfn, gfn_t last, int level)
+{
+	return gfn == level_base(gfn, level) && level_next(gfn, level) - 1 <= last;
+}
+
+static inline u64 spte_make_table(const u64 *table)
 {
 	return __pa(table) | spte_bits.table;
-}
-
-static inline u64 spte_make_leaf(unsigned long pfn, int level, bool write, bool host_writable)
-{
-	return (u64)pfn << PAGE_SHIFT | spte_bits.leaf |
-	       (level > 1 ? spte_bits.huge : 0) |
-	       (write ? spte_bits.write | spte_bits.dirty : 0) |
-	       (host_writable ? SPTE_HOST_WRITABLE : 0);
 }
 
 #endif

@@ -1,364 +1,345 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The second-level tables of a VM: map, zap, age, write-protect.
+ * The second-level tables of a VM: their life, and what is done to a range of
+ * them: removal and ageing. One root a VM, shared by all of its vCPUs.
  *
- * Who maps holds mmu_lock for reading, so several vCPUs do at once, and every
- * change is one cmpxchg of one entry. Who takes away holds it for writing.
- * Tables that are unlinked are freed by a worker, after the TLBs were flushed.
+ * Ranges are walked in steps of at most one table, each from the root, so that
+ * the lock can be released between two steps whatever happens to the tables.
+ * What a range covers whole is unlinked at the top, whatever is below.
  */
-#include <linux/mm.h>
+#include <linux/memcontrol.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
-#include <minikvm/memcache.h>
-#include <minikvm/vcpu.h>
+#include "x86/mmu/debugfs.h"
 #include "x86/mmu/tdp.h"
 
-struct spte_bits spte_bits;
-u8 mmu_levels;
+struct spte_bits spte_bits __ro_after_init;
 
-/* Largest leaf, in levels: 1 4K, 2 2M, 3 1G. */
-static u8 max_leaf_level;
-static struct workqueue_struct *free_wq;
-
-/* NPT is the CPU's own format, in which a guest is always a user: APM 15.25.5. */
-static const struct spte_bits npt_bits = {
-	.present	= _PAGE_PRESENT,
-	.write		= _PAGE_RW,
-	.no_exec	= _PAGE_NX,
-	.huge		= _PAGE_PSE,
-	.accessed	= _PAGE_ACCESSED,
-	.dirty		= _PAGE_DIRTY,
-	.leaf		= _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED,
-	.table		= _PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED,
-};
-
-/* EPT: SDM vol. 3, tables 28-1 to 28-6. Write-back, the guest's PAT honoured. */
-static const struct spte_bits ept_bits = {
-	.present	= VMX_EPT_READABLE_MASK,
-	.write		= VMX_EPT_WRITABLE_MASK,
-	.exec		= VMX_EPT_EXECUTABLE_MASK,
-	.huge		= BIT_ULL(7),
-	.accessed	= VMX_EPT_ACCESS_BIT,
-	.dirty		= VMX_EPT_DIRTY_BIT,
-	.leaf		= VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK |
-			  VMX_EPT_ACCESS_BIT |
-			  (VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT),
-	.table		= VMX_EPT_RWX_MASK,
-};
-
-/* --- Freeing. --- */
-
-static void free_tables(u64 *table, int level)
+int table_level(const u64 *table)
 {
-	unsigned int i;
+	return page_private(virt_to_page(table));
+}
 
-	for (i = 0; i < TABLE_ENTRIES; i++)
-		if (spte_is_table(table[i], level))
-			free_tables(spte_table(table[i]), level - 1);
-	free_page((unsigned long)table);
+void table_set_level(u64 *table, int level)
+{
+	set_page_private(virt_to_page(table), level);
 }
 
 /*
- * Unlinked tables wait in a list that is threaded through their struct page;
- * what hung below them hangs there still.
+ * A misconfigured entry in EPT is one that is written but not read (SDM vol. 3,
+ * 29.3.3.1); in NPT, one with an address bit that the CPU does not have. A CPU
+ * that has them all gets no such entries.
  */
-static void free_unlinked(struct list_head *pages)
+static u64 mmio_entry(const struct spte_format *format)
 {
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, pages, lru) {
-		list_del(&page->lru);
-		free_tables(page_address(page), page_private(page));
-		cond_resched();
-	}
-}
-
-static void unlink_table(struct list_head *pages, u64 *table, int level)
-{
-	struct page *page = virt_to_page(table);
-
-	set_page_private(page, level);
-	list_add_tail(&page->lru, pages);
-}
-
-/* --- Mapping: mmu_lock held for reading. --- */
-
-static bool install(u64 *sptep, u64 old, u64 new)
-{
-	return cmpxchg64(sptep, old, new) == old;
-}
-
-/* Make a huge leaf a table of smaller ones that map the same. */
-static bool split(struct vcpu *vcpu, u64 *sptep, u64 old, int level)
-{
-	u64 *table = memcache_alloc(&vcpu->arch.table_cache);
-	u64 small = level - 1 > 1 ? old : old & ~spte_bits.huge;
-	unsigned int i;
-
-	for (i = 0; i < TABLE_ENTRIES; i++)
-		table[i] = small + i * (level_pages(level - 1) << PAGE_SHIFT);
-	if (install(sptep, old, spte_make_table(table)))
-		return true;
-	clear_page(table);
-	memcache_return(&vcpu->arch.table_cache, table);
-	return false;
-}
-
-static bool add_table(struct vcpu *vcpu, u64 *sptep)
-{
-	u64 *table = memcache_alloc(&vcpu->arch.table_cache);
-
-	if (install(sptep, 0, spte_make_table(table)))
-		return true;
-	memcache_return(&vcpu->arch.table_cache, table);
-	return false;
-}
-
-static bool same_page(u64 spte, const struct tdp_mapping *m, int level)
-{
-	u64 pfn = m->pfn & ~(level_pages(level) - 1);
-
-	return (spte & SPTE_PFN_MASK) >> PAGE_SHIFT == pfn;
-}
-
-static enum tdp_result install_leaf(u64 *sptep, u64 old, const struct tdp_mapping *m, int level)
-{
-	u64 new = spte_make_leaf(m->pfn & ~(level_pages(level) - 1), level, m->write,
-				 m->host_writable);
-
-	if (spte_present(old)) {
-		/* Another vCPU was here; its mapping may allow more. */
-		if (same_page(old, m, level) && (spte_writable(old) || !m->write))
-			return TDP_MAPPED;
-		/* Anything but more rights to the same page needs a flush. */
-		if (!same_page(old, m, level))
-			return TDP_AGAIN;
-	}
-	return install(sptep, old, new) ? TDP_MAPPED : TDP_AGAIN;
+	if (format->ept)
+		return SPTE_MMIO | SPTE_WRITE | SPTE_ALWAYS;
+	if (format->phys_bits < 52)
+		return SPTE_MMIO | BIT_ULL(51) | SPTE_PRESENT | SPTE_WRITE | SPTE_ALWAYS;
+	return 0;
 }
 
 /**
- * tdp_map() - map a guest frame, and its neighbours where a huge leaf may be
- * @vcpu:	the vCPU; its table cache has a table for each level
- * @m:		the mapping
- *
- * Context: mmu_lock held for reading.
- * Return: TDP_MAPPED, or TDP_AGAIN if somebody else changed the entry.
+ * spte_init() - settle the bits of all entries from now on
+ * @format: what the vendor says that hardware wants
  */
-enum tdp_result tdp_map(struct vcpu *vcpu, const struct tdp_mapping *m)
+void spte_init(const struct spte_format *format)
 {
-	u64 *table = vcpu->vm->arch.mmu->root;
-	int level, target = m->level;
-	u64 *sptep, old;
+	struct spte_bits *b = &spte_bits;
 
-	for (level = mmu_levels; ; level--) {
-		sptep = &table[table_index(m->gfn, level)];
-		old = READ_ONCE(*sptep);
-		if (level == target && !spte_is_table(old, level))
-			return install_leaf(sptep, old, m, level);
-		if (spte_is_leaf(old, level)) {
-			/* A larger one that will do, or has to be cut. */
-			if (same_page(old, m, level) && (spte_writable(old) || !m->write))
-				return TDP_MAPPED;
-			if (!split(vcpu, sptep, old, level))
-				return TDP_AGAIN;
-		} else if (!spte_present(old) && !add_table(vcpu, sptep)) {
-			return TDP_AGAIN;
-		}
-		/* Where tables are already, the mapping is as small as they. */
-		if (target >= level)
-			target = level - 1;
-		table = spte_table(READ_ONCE(*sptep));
+	*b = (struct spte_bits){
+		.levels = format->levels,
+		.max_leaf = !format->page_2m ? LEVEL_4K : format->page_1g ? LEVEL_1G : LEVEL_2M,
+		.phys_bits = format->phys_bits,
+		.mmio = mmio_entry(format),
+	};
+	if (format->ept) {
+		b->cached = (VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT) | VMX_EPT_IPAT_BIT;
+		b->accessed = format->ad_bits ? VMX_EPT_ACCESS_BIT : 0;
+		b->dirty = format->ad_bits ? VMX_EPT_DIRTY_BIT : 0;
+	} else {
+		b->accessed = _PAGE_ACCESSED;
+		b->dirty = _PAGE_DIRTY;
+		b->encrypt = sme_me_mask;
 	}
-}
-
-/* --- Taking away: mmu_lock held for writing. --- */
-
-static bool zap_table(u64 *table, int level, gfn_t base, gfn_t first, gfn_t last,
-		      struct list_head *pages)
-{
-	unsigned int i, from, to;
-	bool zapped = false;
-
-	from = first > base ? table_index(first, level) : 0;
-	to = last < base + level_pages(level) * TABLE_ENTRIES - 1 ?
-		table_index(last, level) : TABLE_ENTRIES - 1;
-	for (i = from; i <= to; i++) {
-		gfn_t entry = base + i * level_pages(level);
-		u64 spte = table[i];
-
-		if (!spte_present(spte))
-			continue;
-		if (spte_is_table(spte, level)) {
-			if (first > entry || last < entry + level_pages(level) - 1) {
-				zapped |= zap_table(spte_table(spte), level - 1, entry,
-						    first, last, pages);
-				continue;
-			}
-			unlink_table(pages, spte_table(spte), level - 1);
-		}
-		WRITE_ONCE(table[i], 0);
-		zapped = true;
-	}
-	return zapped;
+	b->leaf = SPTE_PRESENT | SPTE_ALWAYS | b->accessed | b->encrypt;
+	b->table = SPTE_PRESENT | SPTE_ALWAYS | SPTE_WRITE | b->accessed | b->encrypt;
 }
 
 /**
- * mmu_zap() - unmap [first, last]
+ * mmu_max_gfn() - the last guest frame that a table can map
+ */
+gfn_t mmu_max_gfn(void)
+{
+	unsigned int bits = min_t(unsigned int, spte_bits.phys_bits,
+				  PAGE_SHIFT + 9 * spte_bits.levels);
+
+	return (1ULL << (bits - PAGE_SHIFT)) - 1;
+}
+
+/* --- Removal. mmu_lock is held for write. --- */
+
+struct zap {
+	struct vm *vm;
+	gfn_t last;
+	bool removed;			/* since the last mark */
+	struct list_head tables;	/* unlinked, not yet flushed */
+};
+
+static void zap_entry(struct zap *z, u64 *sptep, int level)
+{
+	/* Hardware and lockless fixers may still change it: take it whole. */
+	u64 old = xchg(sptep, 0);
+
+	if (!spte_present(old))
+		return;
+	z->removed = true;
+	if (spte_is_table(old, level)) {
+		reclaim_add(&z->tables, spte_table(old));
+		mmu_count(z->vm->arch.mmu, MMU_STAT_tables_dropped);
+	} else {
+		mmu_count(z->vm->arch.mmu, MMU_STAT_zapped);
+	}
+}
+
+/*
+ * One step: neighbours in the table that @gfn leads to, down to the highest
+ * entry that is in the range as a whole, or is no table. A huge page that is
+ * partly in the range goes as well.
+ */
+static gfn_t zap_step(struct zap *z, gfn_t gfn)
+{
+	u64 *table = z->vm->arch.mmu->root;
+	int level = spte_bits.levels;
+	u64 spte;
+
+	for (;; level--) {
+		spte = READ_ONCE(*spte_ptr(table, gfn, level));
+		if (!spte_is_table(spte, level) || level_covered(gfn, z->last, level))
+			break;
+		table = spte_table(spte);
+	}
+	do {
+		u64 *sptep = spte_ptr(table, gfn, level);
+
+		spte = READ_ONCE(*sptep);
+		if (spte_is_table(spte, level) && !level_covered(gfn, z->last, level))
+			break;		/* the next step goes down here */
+		if (spte)
+			zap_entry(z, sptep, level);
+		gfn = level_next(gfn, level);
+	} while (gfn <= z->last && level_index(gfn, level));
+	return gfn;
+}
+
+static void mark_removed(struct zap *z)
+{
+	if (z->removed)
+		tlb_mark(z->vm);
+	z->removed = false;
+}
+
+static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
+{
+	while (gfn <= z->last) {
+		gfn = zap_step(z, gfn);
+		if (may_sleep && (need_resched() || rwlock_needbreak(&z->vm->mmu_lock))) {
+			mark_removed(z);
+			cond_resched_rwlock_write(&z->vm->mmu_lock);
+		}
+	}
+	mark_removed(z);
+}
+
+/**
+ * mmu_zap() - no mapping of some guest frames is in any table or TLB on return
  * @vm:		the VM
- * @first:	first guest frame
- * @last:	last guest frame, may be beyond all tables
+ * @first:	first frame
+ * @last:	last frame
+ * @may_sleep:	the lock may be given up and the CPU as well
  *
- * Whole subtrees are unlinked at their top, so the cost follows the edges of
- * the range, not its size. Flushes before it returns.
+ * The caller sees to it that none comes back: by an invalidation that runs, or
+ * a slot that is no more.
  *
- * Context: does not sleep (the notifier calls it under spinning locks).
+ * Context: as @may_sleep says; interrupts on.
  */
-void mmu_zap(struct vm *vm, gfn_t first, gfn_t last)
+void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 {
-	struct mmu *mmu = vm->arch.mmu;
-	gfn_t top = level_pages(mmu_levels + 1) - 1;
-	LIST_HEAD(pages);
-	bool zapped;
+	struct zap z = {
+		.vm = vm,
+		.last = min(last, mmu_max_gfn()),
+		.tables = LIST_HEAD_INIT(z.tables),
+	};
 
-	if (first > top)
-		return;
 	write_lock(&vm->mmu_lock);
-	zapped = zap_table(mmu->root, mmu_levels, 0, first, min(last, top), &pages);
+	zap_locked(&z, first, may_sleep);
 	write_unlock(&vm->mmu_lock);
-	if (!zapped)
-		return;
+	/* Even if nothing was there: somebody else may be about to flush it. */
 	mmu_tlb_flush_vm(vm);
-	if (list_empty(&pages))
-		return;
-	spin_lock(&mmu->free_lock);
-	list_splice_tail(&pages, &mmu->free_list);
-	spin_unlock(&mmu->free_lock);
-	queue_work(free_wq, &mmu->free_work);
+	reclaim_tables(&z.tables);
 }
 
-static void free_worker(struct work_struct *work)
+/**
+ * mmu_slot_created() - entries that say "no memory here" are wrong now
+ * @vm:		the VM; its slots_lock is held
+ * @slot:	published
+ */
+void mmu_slot_created(struct vm *vm, struct memslot *slot)
 {
-	struct mmu *mmu = container_of(work, struct mmu, free_work);
-	LIST_HEAD(pages);
-
-	spin_lock(&mmu->free_lock);
-	list_splice_init(&mmu->free_list, &pages);
-	spin_unlock(&mmu->free_lock);
-	free_unlinked(&pages);
+	if (spte_bits.mmio)
+		mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
 }
 
-/* --- Single entries: aging and write protection. --- */
-
-/* The leaf that maps @gfn, or NULL; mmu_lock held. */
-static u64 *leaf_of(struct vm *vm, gfn_t gfn, int *level)
+/**
+ * mmu_slot_removed() - a slot's mappings go
+ * @vm:		the VM; its slots_lock is held
+ * @slot:	unpublished, and nobody uses it any more
+ */
+void mmu_slot_removed(struct vm *vm, struct memslot *slot)
 {
-	u64 *table = vm->arch.mmu->root;
-	u64 *sptep;
+	mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
+}
 
-	for (*level = mmu_levels; ; (*level)--) {
-		sptep = &table[table_index(gfn, *level)];
-		if (spte_is_leaf(READ_ONCE(*sptep), *level))
-			return sptep;
-		if (!spte_present(READ_ONCE(*sptep)))
-			return NULL;
-		table = spte_table(READ_ONCE(*sptep));
+/* --- Ageing. --- */
+
+/* Next frame; @young: there was a leaf that hardware used. */
+static gfn_t age_step(struct mmu *mmu, gfn_t gfn, bool clear, bool *young)
+{
+	u64 *table = mmu->root, *sptep, spte;
+	int level;
+
+	for (level = spte_bits.levels;; level--) {
+		sptep = spte_ptr(table, gfn, level);
+		spte = READ_ONCE(*sptep);
+		if (!spte_is_table(spte, level))
+			break;
+		table = spte_table(spte);
 	}
+	if (spte_present(spte) && (spte & spte_bits.accessed)) {
+		*young = true;
+		if (clear)
+			clear_bit(ilog2(spte_bits.accessed), (unsigned long *)sptep);
+	}
+	return level_next(gfn, level);
 }
 
+/* Hardware does not tell: a page is young if it is mapped, until it is not. */
+static bool age_by_zapping(struct vm *vm, gfn_t first, gfn_t last, bool clear)
+{
+	s64 gen = atomic64_read(&vm->tlb_gen);
+
+	if (!clear)
+		return false;
+	mmu_zap(vm, first, last, false);
+	return atomic64_read(&vm->tlb_gen) != gen;
+}
+
+/**
+ * mmu_age() - were some guest frames used lately?
+ * @vm:		the VM
+ * @first:	first frame
+ * @last:	last frame
+ * @clear:	forget it. TLBs are not flushed, as the host itself does not on
+ *		x86: a page that is in use will be seen used again soon enough.
+ *
+ * Context: does not sleep.
+ */
 bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear)
 {
 	bool young = false;
 	gfn_t gfn = first;
 
-	write_lock(&vm->mmu_lock);
-	while (gfn <= last) {
-		int level;
-		u64 *sptep = leaf_of(vm, gfn, &level);
-
-		if (sptep && (*sptep & spte_bits.accessed)) {
-			young = true;
-			if (clear)
-				clear_bit(ilog2(spte_bits.accessed), (unsigned long *)sptep);
-		}
-		gfn = level_base(gfn, sptep ? level : 1) + level_pages(sptep ? level : 1);
-	}
-	write_unlock(&vm->mmu_lock);
+	if (!spte_bits.accessed)
+		return age_by_zapping(vm, first, last, clear);
+	last = min(last, mmu_max_gfn());
+	read_lock(&vm->mmu_lock);
+	while (gfn <= last && (clear || !young))
+		gfn = age_step(vm->arch.mmu, gfn, clear, &young);
+	read_unlock(&vm->mmu_lock);
 	return young;
 }
 
-void mmu_write_protect(struct vm *vm, gfn_t base, unsigned long mask)
-{
-	write_lock(&vm->mmu_lock);
-	while (mask) {
-		int level;
-		u64 *sptep = leaf_of(vm, base + __ffs(mask), &level);
+/* --- Life. --- */
 
-		if (sptep)
-			clear_bit(ilog2(spte_bits.write), (unsigned long *)sptep);
-		mask &= mask - 1;
-	}
-	write_unlock(&vm->mmu_lock);
-}
-
-/* --- Slots: vm->slots_lock held. --- */
-
-void mmu_slot_created(struct vm *vm, struct memslot *slot)
-{
-}
-
-void mmu_slot_removed(struct vm *vm, struct memslot *slot)
-{
-	mmu_zap(vm, slot->base_gfn, slot->base_gfn + slot->npages - 1);
-}
-
-/*
- * Logging starts with nothing mapped: the first read maps a page without
- * write permission, the first write marks it. When it ends, zapping lets huge
- * pages come back.
+/**
+ * mmu_init() - at module load
+ * @format: of the second-level tables
+ *
+ * Return: 0 or -ENOMEM.
  */
-void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to)
+int mmu_init(const struct spte_format *format)
 {
-	mmu_zap(vm, to->base_gfn, to->base_gfn + to->npages - 1);
-}
-
-/* --- A VM's and the module's life. --- */
-
-int mmu_vm_init(struct vm *vm)
-{
-	struct mmu *mmu = kzalloc(sizeof(*mmu), GFP_KERNEL_ACCOUNT);
 	int r;
 
-	if (!mmu)
-		return -ENOMEM;
-	mmu->root = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!mmu->root) {
-		kfree(mmu);
-		return -ENOMEM;
-	}
-	spin_lock_init(&mmu->free_lock);
-	INIT_LIST_HEAD(&mmu->free_list);
-	INIT_WORK(&mmu->free_work, free_worker);
-	vm->arch.mmu = mmu;
-	vm->arch.root = __pa(mmu->root);
-	r = invalidation_init(vm);
-	if (r) {
-		free_page((unsigned long)mmu->root);
-		kfree(mmu);
-	}
+	spte_init(format);
+	r = reclaim_init();
+	if (!r)
+		mmu_debugfs_init();
 	return r;
 }
 
+/**
+ * mmu_exit() - at module unload, when all VMs are gone
+ */
+void mmu_exit(void)
+{
+	mmu_debugfs_exit();
+	reclaim_exit();
+}
+
+/**
+ * mmu_vm_init() - a new VM's tables, empty, and its notifier
+ * @vm: of the current mm
+ *
+ * Context: sleeps. Return: 0 or an errno.
+ */
+int mmu_vm_init(struct vm *vm)
+{
+	struct mmu *mmu = kzalloc(sizeof(*mmu), GFP_KERNEL_ACCOUNT);
+	int r = -ENOMEM;
+
+	if (!mmu)
+		return r;
+	mmu->vm = vm;
+	spin_lock_init(&mmu->push_lock);
+	mmu->root = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!mmu->root)
+		goto err_mmu;
+	table_set_level(mmu->root, spte_bits.levels);
+	vm->arch.mmu = mmu;
+	vm->arch.root = __pa(mmu->root) | spte_bits.encrypt;
+	/* Ahead of a new vCPU's 0, whose first entry therefore flushes. */
+	atomic64_set(&vm->tlb_gen, 1);
+	r = invalidation_init(vm);
+	if (r)
+		goto err_root;
+	mmu_debugfs_add(mmu);
+	return 0;
+
+err_root:
+	vm->arch.mmu = NULL;
+	set_page_private(virt_to_page(mmu->root), 0);
+	free_page((unsigned long)mmu->root);
+err_mmu:
+	kfree(mmu);
+	return r;
+}
+
+/**
+ * mmu_vm_destroy() - the reverse; tables are freed later, by the module
+ * @vm: the VM; its vCPUs are gone
+ */
 void mmu_vm_destroy(struct vm *vm)
 {
 	struct mmu *mmu = vm->arch.mmu;
+	LIST_HEAD(dead);
 
+	mmu_debugfs_remove(mmu);
 	invalidation_exit(vm);
-	cancel_work_sync(&mmu->free_work);
-	free_unlinked(&mmu->free_list);
-	free_tables(mmu->root, mmu_levels);
+	reclaim_add(&dead, mmu->root);
+	reclaim_tables(&dead);
 	kfree(mmu);
+	vm->arch.mmu = NULL;
 }
 
 int mmu_vcpu_init(struct vcpu *vcpu)
@@ -370,37 +351,4 @@ int mmu_vcpu_init(struct vcpu *vcpu)
 void mmu_vcpu_destroy(struct vcpu *vcpu)
 {
 	memcache_free(&vcpu->arch.table_cache);
-}
-
-/**
- * mmu_max_leaf_level() - the largest leaf that this CPU can have
- */
-int mmu_max_leaf_level(void)
-{
-	return max_leaf_level;
-}
-
-/**
- * mmu_init() - the MMU of this machine, at module load
- * @format: as the vendor found it
- *
- * Return: 0 or -ENOMEM.
- */
-int mmu_init(const struct spte_format *format)
-{
-	spte_bits = format->ept ? ept_bits : npt_bits;
-	if (format->ept && !format->ad_bits)
-		spte_bits.leaf &= ~(u64)VMX_EPT_ACCESS_BIT;
-	mmu_levels = format->levels;
-	max_leaf_level = format->page_1g ? 3 : format->page_2m ? 2 : 1;
-	free_wq = alloc_workqueue("minikvm_free", WQ_UNBOUND, 0);
-	return free_wq ? 0 : -ENOMEM;
-}
-
-/**
- * mmu_exit() - the reverse of mmu_init()
- */
-void mmu_exit(void)
-{
-	destroy_workqueue(free_wq);
 }

@@ -1,37 +1,110 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The second-level tables: what the files of mmu/ do with them. mmu_lock is
- * held for reading by who maps, for writing by who unmaps.
+ * What the files of mmu/ share.
+ *
+ * Locks, outermost first; only the first three may be held asleep:
+ *
+ *	vm->slots_lock		slots change; logs are read and cleared
+ *	mmap_lock		the host's, below get_user_pages
+ *	vm->srcu (read)		a slot is used
+ *	vm->slots.hva_lock	not held with any of the next
+ *	vm->mmu_lock		read: entries change one at a time, by cmpxchg, and
+ *				    tables are added; write: anything goes
+ *	mmu->push_lock		protection moves down a level (write_protect.c)
+ *	invalidation.lock
+ *
+ * The notifier comes with the host's page table lock held, perhaps: it takes
+ * hva_lock and mmu_lock only, and neither is ever held over something that
+ * faults or sleeps.
+ *
+ * Tables are removed with mmu_lock held for write, so whoever holds it for
+ * read may follow any pointer. Who holds nothing but rcu_read_lock() may
+ * follow them too, for a removed table is freed after a grace period and a
+ * flush (reclaim.c), but must change entries by cmpxchg and count on its
+ * change being for nothing.
+ *
+ * A mapping that was removed or lost a right is *marked* (tlb_mark) before
+ * mmu_lock is released; see tlb.c.
  */
-#ifndef MINIKVM_X86_MMU_TDP_H
-#define MINIKVM_X86_MMU_TDP_H
+#ifndef MINIKVM_X86_TDP_H
+#define MINIKVM_X86_TDP_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/workqueue.h>
+#include <minikvm/vcpu.h>
+#include "x86/mmu/mmu.h"
 #include "x86/mmu/spte.h"
 
+/* Counters, in debugfs by these names. */
+#define MMU_STATS(S)							\
+	S(faults) S(fast_fixes) S(retries) S(mapped_4k) S(mapped_2m)	\
+	S(mapped_1g) S(around) S(splits) S(pushes) S(zapped)		\
+	S(tables_dropped) S(flushes) S(mmio)				\
+	S(collapse_runs) S(collapse_seen) S(collapsed)			\
+	S(collapse_logged) S(collapse_no_slot) S(collapse_small)	\
+	S(collapse_raced)
+
+#define S(name) MMU_STAT_##name,
+enum mmu_stat { MMU_STATS(S) NR_MMU_STATS };
+#undef S
+
 struct mmu {
+	struct vm *vm;
 	u64 *root;
-	/* Unlinked tables, flushed out of all TLBs, on their way to be freed. */
-	spinlock_t free_lock;
-	struct list_head free_list;
-	struct work_struct free_work;
+	spinlock_t push_lock;
+	atomic64_t tlb_done;		/* vm->tlb_gen that all vCPUs are past */
+	struct delayed_work collapse;
+	struct dentry *debugfs;
+	atomic64_t stats[NR_MMU_STATS];
 };
 
-/* One leaf to be: what a fault found out. */
-struct tdp_mapping {
-	gfn_t gfn;
-	unsigned long pfn;
-	int level;		/* largest that the host and the slot allow */
-	bool write;		/* the guest may write at once */
-	bool host_writable;
+static inline void mmu_count(struct mmu *mmu, enum mmu_stat stat)
+{
+	atomic64_inc(&mmu->stats[stat]);
+}
+
+static inline u64 *spte_ptr(u64 *table, gfn_t gfn, int level)
+{
+	return table + level_index(gfn, level);
+}
+
+/* tdp.c */
+int table_level(const u64 *table);
+void table_set_level(u64 *table, int level);
+
+/* host_page.c: what the host has behind a frame. */
+struct host_page {
+	unsigned long pfn;		/* of the frame itself, at any level */
+	struct page *page;		/* referenced; NULL: the pfn has none */
+	bool writable;
 };
 
-enum tdp_result { TDP_MAPPED, TDP_AGAIN };
+int host_page_get(struct vm *vm, struct memslot *slot, gfn_t gfn, bool write,
+		  struct host_page *out);
+bool host_page_get_fast(struct memslot *slot, gfn_t gfn, bool write, struct host_page *out);
+void host_page_dirty(const struct host_page *hp);
+void host_page_put(struct host_page *hp);
+int host_level(struct vm *vm, struct memslot *slot, gfn_t gfn);
 
-enum tdp_result tdp_map(struct vcpu *vcpu, const struct tdp_mapping *m);
-int mmu_max_leaf_level(void);
+/* fault.c */
+u64 spte_make_leaf(const struct host_page *hp, int level, bool write);
 
-extern u8 mmu_levels;
+/* write_protect.c */
+void protect_push(struct mmu *mmu, struct memslot *slot, gfn_t gfn, u64 *sptep, int level);
+
+/* collapse.c */
+void collapse_init(struct mmu *mmu);
+void collapse_exit(struct mmu *mmu);
+void collapse_later(struct vm *vm);
+
+/* tlb.c */
+void tlb_mark(struct vm *vm);
+
+/* reclaim.c */
+int reclaim_init(void);
+void reclaim_exit(void);
+void reclaim_add(struct list_head *dead, u64 *table);
+void reclaim_tables(struct list_head *dead);
 
 #endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where tables go that are out of use: freed by a worker, a whole tree at a
+ * time, after a grace period. By then no TLB knows them (the caller flushed)
+ * and no lockless walker is in them.
+ *
+ * The worker is the module's, not a VM's: a VM may be gone long before all of
+ * its tables are. mmu_exit() waits for it.
+ */
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include "x86/mmu/tdp.h"
+
+static LIST_HEAD(dead_tables);		/* by page->lru of each tree's root */
+static DEFINE_SPINLOCK(dead_lock);
+static struct workqueue_struct *reclaim_wq;
+
+static void free_tree(u64 *table, int level)
+{
+	unsigned int i;
+
+	for (i = 0; level > LEVEL_4K && i < SPTES_PER_TABLE; i++)
+		if (spte_is_table(table[i], level))
+			free_tree(spte_table(table[i]), level - 1);
+	set_page_private(virt_to_page(table), 0);
+	free_page((unsigned long)table);
+	cond_resched();
+}
+
+static void reclaim(struct work_struct *work)
+{
+	LIST_HEAD(mine);
+	struct page *page, *next;
+
+	spin_lock(&dead_lock);
+	list_splice_init(&dead_tables, &mine);
+	spin_unlock(&dead_lock);
+	if (list_empty(&mine))
+		return;
+	synchronize_rcu();
+	list_for_each_entry_safe(page, next, &mine, lru) {
+		u64 *table = page_address(page);
+
+		list_del(&page->lru);
+		free_tree(table, table_level(table));
+	}
+}
+
+static DECLARE_WORK(reclaim_work, reclaim);
+
+/**
+ * reclaim_add() - collect a tree that was unlinked
+ * @dead:	the caller's own list
+ * @table:	the tree's root; nothing points to it any more
+ */
+void reclaim_add(struct list_head *dead, u64 *table)
+{
+	list_add_tail(&virt_to_page(table)->lru, dead);
+}
+
+/**
+ * reclaim_tables() - have trees freed some time soon
+ * @dead: of reclaim_add(); empty on return. The TLBs were flushed since.
+ *
+ * Context: any but interrupts.
+ */
+void reclaim_tables(struct list_head *dead)
+{
+	if (list_empty(dead))
+		return;
+	spin_lock(&dead_lock);
+	list_splice_tail_init(dead, &dead_tables);
+	spin_unlock(&dead_lock);
+	queue_work(reclaim_wq, &reclaim_work);
+}
+
+int reclaim_init(void)
+{
+	reclaim_wq = alloc_workqueue("minikvm_reclaim", WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
+	return reclaim_wq ? 0 : -ENOMEM;
+}
+
+/* All VMs are gone: what they left is freed when this returns. */
+void reclaim_exit(void)
+{
+	destroy_workqueue(reclaim_wq);
+}
