@@ -373,6 +373,8 @@ static void prepare(struct world *w, const struct emul_insn *insn, u8 *bytes, u6
 		w->e.rflags &= ~(u64)X86_EFLAGS_AC;
 	if (uses_offset(insn) || (memory && unit_below(random, 16)))
 		aim(w, insn, bytes, rip, random_target(random));
+	if (insn->id == EMUL_OP_LEAVE)
+		w->gpr[EMUL_RBP] = random_target(random) - w->seg[EMUL_SEG_SS].base;
 	if (insn->id == EMUL_OP_XLAT)
 		w->gpr[EMUL_RBX] = random_target(random) - seg_base(w, insn);
 	if (insn->id == EMUL_OP_CMPXCHG8B || insn->id == EMUL_OP_CMPXCHG16B) {
@@ -470,7 +472,8 @@ static bool is_vector(const struct emul_insn *insn)
 }
 
 /*
- * Branches go elsewhere, and are not for a test that runs one instruction. A bit offset that is
+ * Branches go elsewhere, and are not for a test that runs one instruction; the kernel has a say
+ * in what segment registers hold. A bit offset that is
  * part of the address as well can't be kept small.
  */
 static bool is_suitable(const struct emul_insn *insn)
@@ -482,11 +485,21 @@ static bool is_suitable(const struct emul_insn *insn)
 		return false;
 	if (is_bit_test(insn) && (insn->reg == insn->base || insn->reg == insn->index))
 		return false;
+	if (insn->row->form[0] == FORM_Sw || emul_forms[insn->row->form[0]].place == PLACE_SEG)
+		return false;
 	switch (insn->id) {
 	case EMUL_OP_CALL:
 	case EMUL_OP_JMP:
 	case EMUL_OP_RET:
+	case EMUL_OP_LES:
+	case EMUL_OP_LDS:
+	case EMUL_OP_LSS:
+	case EMUL_OP_LFS:
+	case EMUL_OP_LGS:
+	case EMUL_OP_SMSW:
 		return false;
+	case EMUL_OP_ENTER:
+		return !(insn->imm2 & 31);
 	case EMUL_OP_MOVDIRI:
 		/* Few CPUs have it. */
 		return false;

@@ -138,7 +138,8 @@ static void replay_is_bounded(void)
 /* A device in the kernel answers at once, and the access is repeated without a restart. */
 static void replay_without_restart(void)
 {
-	u8 buf[16] = {}, i;
+	u8 buf[16] = {};
+	unsigned int i;
 
 	long_mode();
 	for (i = 0; i < 2; i++) {
@@ -574,6 +575,138 @@ static void vector_upper_half(void)
 	CHECK(world_run(&w, 1) == EMUL_OK && w.vec[0][16] == 0);
 }
 
+static void put_descriptor(unsigned int index, u32 base, u32 limit, u16 attributes)
+{
+	u64 desc = (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)attributes << 40 |
+		   (u64)(limit >> 16 & 0xf) << 48 | (u64)(base >> 24) << 56;
+
+	memcpy(w.mem + 0x4000 + index * 8, &desc, 8);
+}
+
+/* A GDT at BASE + 0x4000, and selectors to be loaded from a device at BASE + 0x2000 */
+static void with_gdt(enum emul_mode mode)
+{
+	world_init(&w, mode, BASE);
+	w.page[2] = WORLD_DEVICE;
+	w.device_is_memory = true;
+	w.gdt_base = BASE + 0x4000;
+	w.gdt_limit = 0x3f;
+	w.gpr[EMUL_RBX] = BASE + 0x2000;
+	put_descriptor(1, 0, 0xfffff, 0xa09a);		/* code, 64-bit */
+	put_descriptor(2, 0x12345678, 0xfffff, 0xc092);	/* data, 4 GiB */
+	put_descriptor(3, 0, 0xfff, 0x4012);		/* data, not present */
+	put_descriptor(4, 0, 0xfffff, 0xc0f2);		/* data, DPL 3 */
+	put_descriptor(5, 0, 0xfffff, 0xc09a);		/* code, 32-bit */
+	put_descriptor(6, 0, 0xfffff, 0x0089);		/* TSS */
+}
+
+static int load_sreg(const char *code, u16 selector)
+{
+	memcpy(w.mem + 0x2000, &selector, 2);
+	world_code(&w, BASE, code, 2);
+	return world_run(&w, 1);
+}
+
+#define MOV_DS "\x8e\x1b"
+#define MOV_SS "\x8e\x13"
+#define MOV_GS "\x8e\x2b"
+
+static void load_segments(void)
+{
+	with_gdt(EMUL_LONG64);
+	CHECK(load_sreg(MOV_GS, 0x10) == EMUL_OK && w.exit_count == 1 && !w.e.mov_ss);
+	CHECK(w.seg[EMUL_SEG_GS].base == 0x12345678 && w.seg[EMUL_SEG_GS].limit == ~0u);
+	CHECK(w.seg[EMUL_SEG_GS].type == 3 && w.seg[EMUL_SEG_GS].selector == 0x10);
+	CHECK(w.mem[0x4015] == 0x93);		/* accessed */
+	CHECK(load_sreg(MOV_DS, 0) == EMUL_OK && w.seg[EMUL_SEG_DS].unusable);
+	CHECK(load_sreg(MOV_DS, 0x0b) == EMUL_FAULT);	/* RPL 3, DPL 0 */
+	CHECK(faulted(EMUL_FAULT, GP_VECTOR, true, 0x08));
+	CHECK(load_sreg(MOV_DS, 0x23) == EMUL_OK && w.seg[EMUL_SEG_DS].dpl == 3);
+	CHECK(faulted(load_sreg(MOV_DS, 0x18), NP_VECTOR, true, 0x18));
+	CHECK(faulted(load_sreg(MOV_DS, 0x30), GP_VECTOR, true, 0x30));
+	CHECK(faulted(load_sreg(MOV_DS, 0x40), GP_VECTOR, true, 0x40));
+	CHECK(w.seg[EMUL_SEG_DS].selector == 0x23);
+	w.seg[EMUL_SEG_LDTR].unusable = 1;
+	CHECK(faulted(load_sreg(MOV_DS, 0x0c), GP_VECTOR, true, 0x0c));
+	w.seg[EMUL_SEG_LDTR] = (struct kvm_segment){
+		.base = BASE + 0x4000, .limit = 0x3f, .present = 1,
+	};
+	CHECK(load_sreg(MOV_DS, 0x14) == EMUL_OK && w.seg[EMUL_SEG_DS].base == 0x12345678);
+}
+
+static void load_stack_segment(void)
+{
+	with_gdt(EMUL_LONG64);
+	CHECK(load_sreg(MOV_SS, 0) == EMUL_OK && w.seg[EMUL_SEG_SS].unusable && w.e.mov_ss);
+	CHECK(faulted(load_sreg(MOV_SS, 3), GP_VECTOR, true, 0) && !w.e.mov_ss);
+	CHECK(load_sreg(MOV_SS, 0x10) == EMUL_OK && w.e.mov_ss);
+	CHECK(faulted(load_sreg(MOV_SS, 0x20), GP_VECTOR, true, 0x20));
+	CHECK(faulted(load_sreg(MOV_SS, 0x08), GP_VECTOR, true, 0x08));
+	CHECK(faulted(load_sreg(MOV_SS, 0x18), SS_VECTOR, true, 0x18));
+	with_gdt(EMUL_PROT32);
+	CHECK(faulted(load_sreg(MOV_SS, 0), GP_VECTOR, true, 0));
+	/* In real mode anything goes. */
+	world_init(&w, EMUL_REAL, BASE);
+	w.seg[EMUL_SEG_CS].base = w.seg[EMUL_SEG_DS].base = BASE;
+	world_code(&w, BASE, "\x8e\x1f", 2);		/* mov (%bx), %ds */
+	w.e.rip = 0;
+	w.gpr[EMUL_RBX] = 0x1000;
+	w.mem[0x1001] = 0xb8;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.seg[EMUL_SEG_DS].base == 0xb8000);
+	/* CS is not loaded like that. */
+	world_code(&w, BASE, "\x8e\x0f", 2);
+	w.e.rip = 0;
+	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
+}
+
+static int jump_far(const char *code, unsigned int len, u64 target, unsigned int size, u16 selector)
+{
+	memcpy(w.mem + 0x2000, &target, size);
+	memcpy(w.mem + 0x2000 + size, &selector, 2);
+	world_code(&w, BASE, code, len);
+	return world_run(&w, 1);
+}
+
+static void far_jumps(void)
+{
+	with_gdt(EMUL_LONG64);
+	CHECK(jump_far("\x48\xff\x2b", 3, 0x123456789a, 8, 0x08) == EMUL_OK);	/* rex.w ljmp */
+	CHECK(w.e.rip == 0x123456789a && w.seg[EMUL_SEG_CS].l);
+	CHECK(jump_far("\xff\x2b", 2, 0x5678, 4, 0x28) == EMUL_OK);
+	CHECK(w.e.rip == 0x5678 && w.seg[EMUL_SEG_CS].db && !w.seg[EMUL_SEG_CS].l);
+	CHECK(faulted(jump_far("\x48\xff\x2b", 3, 1ULL << 50, 8, 0x08), GP_VECTOR, true, 0));
+	CHECK(faulted(jump_far("\xff\x2b", 2, 0, 4, 0x10), GP_VECTOR, true, 0x10));
+	CHECK(faulted(jump_far("\xff\x2b", 2, 0, 4, 0), GP_VECTOR, true, 0));
+	CHECK(jump_far("\xff\x2b", 2, 0, 4, 0x30) == EMUL_UNHANDLED);
+	CHECK(w.seg[EMUL_SEG_CS].selector == 0x28 && w.e.rip == BASE);
+}
+
+/* ENTER, LEAVE, SMSW, and the source of an LMSW that the core carries out */
+static void stack_frames_and_msw(void)
+{
+	u64 val;
+
+	long_mode();
+	w.page[2] = WORLD_DEVICE;
+	w.device_is_memory = true;
+	w.gpr[EMUL_RSP] = BASE + 0x2800;
+	w.gpr[EMUL_RBP] = 0x1122;
+	CODE("\xc8\x20\x00\x00");		/* enter $32, $0 */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RBP] == BASE + 0x27f8);
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x27d8);
+	CODE("\xc9");				/* leave */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RBP] == 0x1122);
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x2800);
+	w.gpr[EMUL_RBX] = BASE + 0x1000;
+	w.cr0 = 0x80050033;
+	CODE("\x0f\x01\x23");			/* smsw (%rbx) */
+	CHECK(world_run(&w, 1) == EMUL_OK && !memcmp(w.mem + 0x1000, "\x33\0\5\x80", 2));
+	CHECK(w.mem[0x1002] == 0);
+	CODE("\x0f\x01\x33");			/* lmsw (%rbx) */
+	CHECK(emul_decode(&w.e) == EMUL_OK && emul_execute(&w.e) == EMUL_UNHANDLED);
+	CHECK(emul_load_rm(&w.e, &val) == EMUL_OK && val == 0x33);
+}
+
 /* Quotients are -128 to 127, no more. */
 static void division(void)
 {
@@ -620,6 +753,10 @@ static const struct {
 	RULE(locked_race, "a lost race changes nothing"),
 	RULE(push_and_pop, "PUSH and POP to memory"),
 	RULE(branches, "CALL, JMP and RET"),
+	RULE(load_segments, "MOV to a segment register"),
+	RULE(load_stack_segment, "MOV to SS, and segments in real mode"),
+	RULE(far_jumps, "JMP through a far pointer"),
+	RULE(stack_frames_and_msw, "ENTER, LEAVE, SMSW, LMSW"),
 	RULE(division, "limits of IDIV"),
 	RULE(canonical, "non-canonical addresses"),
 	RULE(segment_limits, "segment limits and types"),

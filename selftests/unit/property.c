@@ -87,7 +87,7 @@ static void take_world(struct input *in, struct world *w)
 	w->cmpxchg_fails = (how & 0x30) == 0x30;
 	for (i = 0; i < WORLD_PAGES; i++)
 		w->page[i] = (u8[]){ 2, 2, 3, 3, 3, 1, 0, 3 }[take(in, 1) & 7];
-	for (i = EMUL_SEG_ES; i <= EMUL_SEG_TR; i++)
+	for (i = EMUL_SEG_ES; i <= EMUL_SEG_LDTR; i++)
 		take_segment(in, w, i);
 	if (mode < EMUL_PROT16)
 		for (i = EMUL_SEG_ES; i <= EMUL_SEG_GS; i++)
@@ -97,6 +97,8 @@ static void take_world(struct input *in, struct world *w)
 	if (how & 0x40)
 		w->gpr[EMUL_RCX] &= 63;
 	w->e.rflags |= take(in, 3) & 0x247fd5;
+	w->gdt_base = base + 0x1000;
+	w->gdt_limit = 0x5fff;
 	fill(w->mem);
 
 	/* The code is in memory, at the end of some page, with or without the next one. */
@@ -135,6 +137,8 @@ static const char *compare(const struct world *a, const struct world *b, const i
 	if (memcmp(a->gpr, b->gpr, sizeof(a->gpr)) || a->e.rip != b->e.rip ||
 	    a->e.rflags != b->e.rflags)
 		return "registers differ";
+	if (memcmp(a->seg, b->seg, sizeof(a->seg)))
+		return "segments differ";
 	if (memcmp(a->mem, b->mem, sizeof(a->mem)))
 		return "memory differs";
 	if (memcmp(a->vec, b->vec, sizeof(a->vec)) || memcmp(a->mmx, b->mmx, sizeof(a->mmx)))

@@ -151,12 +151,18 @@ static void op_segment(struct emul *e, enum emul_seg seg, struct kvm_segment *ou
 	*out = world_of(e)->seg[seg];
 }
 
+static void op_set_segment(struct emul *e, enum emul_seg seg, const struct kvm_segment *s)
+{
+	world_of(e)->seg[seg] = *s;
+}
+
 static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
 {
 	struct world *w = world_of(e);
 	const u64 values[] = {
 		[EMUL_CPL] = w->cpl, [EMUL_CR0] = w->cr0, [EMUL_CR4] = w->cr4,
-		[EMUL_XCR0] = w->xcr0,
+		[EMUL_XCR0] = w->xcr0, [EMUL_EFER] = w->efer,
+		[EMUL_GDT_BASE] = w->gdt_base, [EMUL_GDT_LIMIT] = w->gdt_limit,
 	};
 
 	return values[reg];
@@ -209,6 +215,7 @@ static const struct emul_ops ops = {
 	.cmpxchg = op_cmpxchg,
 	.probe = op_probe,
 	.segment = op_segment,
+	.set_segment = op_set_segment,
 	.sysreg = op_sysreg,
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
@@ -230,6 +237,7 @@ void world_init(struct world *w, enum emul_mode mode, u64 base)
 	w->cr0 = mode == EMUL_REAL ? 0 : X86_CR0_PE | X86_CR0_PG | X86_CR0_AM;
 	w->cr4 = X86_CR4_OSFXSR | X86_CR4_OSXSAVE;
 	w->xcr0 = 7;
+	w->efer = mode == EMUL_LONG64 ? 0xd01 : 0;
 	w->base = base;
 	for (i = 0; i < EMUL_SEG_NONE; i++)
 		w->seg[i] = (struct kvm_segment){

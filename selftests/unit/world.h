@@ -45,7 +45,7 @@ struct world {
 	struct emul e;
 	u64 gpr[16];
 	struct kvm_segment seg[EMUL_SEG_NONE];
-	u64 cr0, cr4, xcr0, cpl;
+	u64 cr0, cr4, xcr0, cpl, efer, gdt_base, gdt_limit;
 	u8 vec[16][32];
 	u8 mmx[8][8];
 	u64 base;

@@ -66,6 +66,7 @@ enum emul_seg {
 	EMUL_SEG_FS,
 	EMUL_SEG_GS,
 	EMUL_SEG_TR,		/* for the I/O permission bitmap */
+	EMUL_SEG_LDTR,		/* for loading the others */
 	EMUL_SEG_NONE,
 };
 
@@ -87,12 +88,15 @@ enum emul_sysreg {
 	EMUL_CR0,
 	EMUL_CR4,
 	EMUL_XCR0,
+	EMUL_EFER,
+	EMUL_GDT_BASE,
+	EMUL_GDT_LIMIT,
 };
 
 /** enum emul_access - why memory is read */
 enum emul_access {
 	EMUL_READ,		/* data, with the rights of the current CPL */
-	EMUL_READ_SYSTEM,	/* implicit supervisor read (TSS) */
+	EMUL_READ_SYSTEM,	/* implicit supervisor read (TSS, descriptors) */
 };
 
 /* Bytes of an instruction, at most (SDM Vol. 2, 2.3.11). */
@@ -256,6 +260,11 @@ struct emul_ops {
 	int (*probe)(struct emul *e, u64 la, unsigned int len, bool write);
 	/** @segment: fill in a segment register, hidden part and all; limit in bytes */
 	void (*segment)(struct emul *e, enum emul_seg seg, struct kvm_segment *out);
+	/**
+	 * @set_segment: load a segment register, hidden part and all; the last thing that an
+	 * instruction does. May be NULL: EMUL_UNHANDLED.
+	 */
+	void (*set_segment)(struct emul *e, enum emul_seg seg, const struct kvm_segment *s);
 	/** @sysreg: value of a system register */
 	u64 (*sysreg)(struct emul *e, enum emul_sysreg reg);
 	/**
@@ -296,11 +305,11 @@ struct emul_operand {
  * @mode: see there
  * @single_step: result, valid with EMUL_OK and EMUL_AGAIN: an instruction (or an iteration of a
  *	string) completed with RFLAGS.TF set: raise #DB with DR6.BS
+ * @mov_ss: result, valid with EMUL_OK: SS was loaded by MOV or POP: begin an interrupt shadow
  * @fault: result, valid with EMUL_FAULT
  * @insn: result of emul_decode()
  *
- * With EMUL_OK the caller also ends the interrupt shadow of STI or MOV SS, if there was one; no
- * instruction that starts one is executed here.
+ * With EMUL_OK the caller also ends the interrupt shadow that there was, unless @mov_ss is set.
  *
  * The rest is private. The struct is about 1.3 KiB, lives with the vCPU and needs no initial value
  * but the first five members.
@@ -313,6 +322,7 @@ struct emul {
 	enum emul_mode mode;
 
 	bool single_step;
+	bool mov_ss;
 	struct emul_fault fault;
 	struct emul_insn insn;
 
@@ -372,5 +382,18 @@ int emul_decode(struct emul *e);
  * Return: EMUL_OK, EMUL_AGAIN, EMUL_FAULT, EMUL_SUSPEND, EMUL_UNHANDLED; see there.
  */
 int emul_execute(struct emul *e);
+
+/**
+ * emul_load_rm() - value of the ModRM.rm operand of an instruction that is not executed here
+ * @e: context, after emul_decode()
+ * @val: result, zero-extended
+ *
+ * For instructions that the caller carries out itself, such as LMSW with a memory operand.
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, EMUL_SUSPEND, EMUL_UNHANDLED (no such operand).
+ */
+int emul_load_rm(struct emul *e, u64 *val);
 
 #endif

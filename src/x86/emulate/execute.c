@@ -70,6 +70,7 @@ static void begin(struct emul *e)
 	if (e->mode != EMUL_LONG64)
 		e->new_rip = (u32)e->new_rip;
 	e->single_step = false;
+	e->mov_ss = false;
 	e->repeat = false;
 }
 
@@ -135,4 +136,22 @@ int emul_execute(struct emul *e)
 	begin(e);
 	rc = run(e);
 	return rc == EMUL_OK ? commit(e) : rc;
+}
+
+int emul_load_rm(struct emul *e, u64 *val)
+{
+	const u8 *form = e->insn.row->form;
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < 2 && emul_forms[form[i]].place != PLACE_RM; i++)
+		;
+	if (i == 2)
+		return EMUL_UNHANDLED;
+	begin(e);
+	rc = emul_resolve(e, i, false);
+	if (!rc)
+		rc = emul_load(e, &e->op[i]);
+	*val = e->op[i].val;
+	return rc;
 }

@@ -798,3 +798,49 @@ int emul_exec_ret(struct emul *e)
 	emul_reg_write(e, EMUL_RSP, emul_reg_read(e, EMUL_RSP, width) + e->insn.imm, width);
 	return emul_code_target(e, target);
 }
+
+/*
+ * Only level 0, the one that compilers use; the others copy frame pointers. A write through the
+ * new stack pointer must be possible.
+ */
+int emul_exec_enter(struct emul *e)
+{
+	unsigned int width = emul_stack_size(e), size = e->insn.opsize;
+	u64 frame, la;
+	int rc;
+
+	if (e->insn.imm2 & 31)
+		return EMUL_UNHANDLED;
+	rc = emul_push(e, emul_reg_read(e, EMUL_RBP, size), size);
+	if (rc)
+		return rc;
+	frame = emul_reg_read(e, EMUL_RSP, width);
+	emul_reg_write(e, EMUL_RBP, frame, size);
+	emul_reg_write(e, EMUL_RSP, frame - e->insn.imm, width);
+	rc = emul_linear(e, EMUL_SEG_SS, emul_reg_read(e, EMUL_RSP, width), size, true, &la);
+	if (!rc)
+		rc = e->ops->probe(e, la, size, true);
+	return rc == EMUL_FAULT ? rc : EMUL_OK;
+}
+
+int emul_exec_leave(struct emul *e)
+{
+	unsigned int width = emul_stack_size(e), size = e->insn.opsize;
+	u64 val;
+	int rc;
+
+	emul_reg_write(e, EMUL_RSP, emul_reg_read(e, EMUL_RBP, width), width);
+	rc = emul_pop(e, &val, size);
+	if (!rc)
+		emul_reg_write(e, EMUL_RBP, val, size);
+	return rc;
+}
+
+/* User-mode instruction prevention: CR4.UMIP */
+int emul_exec_smsw(struct emul *e)
+{
+	if ((e->ops->sysreg(e, EMUL_CR4) & X86_CR4_UMIP) && e->ops->sysreg(e, EMUL_CPL))
+		return emul_raise_code(e, GP_VECTOR, 0);
+	e->op[0].val = e->ops->sysreg(e, EMUL_CR0);
+	return EMUL_OK;
+}

@@ -105,7 +105,8 @@ static bool wants_alignment(struct emul *e, u64 la, unsigned int size)
 {
 	unsigned int align = size < 16 ? size : 16;
 
-	return (la & (align - 1)) && (e->rflags & X86_EFLAGS_AC) &&
+	/* Far pointers are two accesses, and not looked at. */
+	return !(size & (size - 1)) && (la & (align - 1)) && (e->rflags & X86_EFLAGS_AC) &&
 	       (e->ops->sysreg(e, EMUL_CR0) & X86_CR0_AM) && e->ops->sysreg(e, EMUL_CPL) == 3;
 }
 

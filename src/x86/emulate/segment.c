@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loading segment registers: MOV, POP, LDS and its kin, JMP through a far pointer to a code
+ * segment. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, task switches,
+ * and far calls and returns are not handled.
+ */
+#include "x86/emulate/opcode.h"
+
+#define DESC_ACCESSED	(1ULL << 40)
+
+/* The error code of a fault that is about a selector: its RPL does not count. */
+static int raise_selector(struct emul *e, u8 vector, u16 selector)
+{
+	return emul_raise_code(e, vector, selector & ~3u);
+}
+
+static bool is_null(u16 selector)
+{
+	return !(selector & ~3u);
+}
+
+/* Base and limit of the table that the selector is an index of */
+static bool find_table(struct emul *e, u16 selector, u64 *base, u32 *limit)
+{
+	struct kvm_segment ldt;
+
+	if (!(selector & 4)) {
+		*base = e->ops->sysreg(e, EMUL_GDT_BASE);
+		*limit = e->ops->sysreg(e, EMUL_GDT_LIMIT);
+		return true;
+	}
+	e->ops->segment(e, EMUL_SEG_LDTR, &ldt);
+	*base = ldt.base;
+	*limit = ldt.limit;
+	return !ldt.unusable && ldt.present;
+}
+
+static int read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la)
+{
+	u64 base;
+	u32 limit;
+
+	if (!find_table(e, selector, &base, &limit) || (selector | 7u) > limit)
+		return raise_selector(e, GP_VECTOR, selector);
+	*la = base + (selector & ~7u);
+	return e->ops->read(e, *la, desc, sizeof(*desc), EMUL_READ_SYSTEM);
+}
+
+/* SDM Vol. 3, figure 3-8 */
+static void parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s)
+{
+	*s = (struct kvm_segment){
+		.base = ((desc >> 16) & 0xffffff) | ((desc >> 56) & 0xff) << 24,
+		.limit = (desc & 0xffff) | ((desc >> 48) & 0xf) << 16,
+		.selector = selector,
+		.type = (desc >> 40) & 0xf,
+		.s = (desc >> 44) & 1,
+		.dpl = (desc >> 45) & 3,
+		.present = (desc >> 47) & 1,
+		.avl = (desc >> 52) & 1,
+		.l = (desc >> 53) & 1,
+		.db = (desc >> 54) & 1,
+		.g = (desc >> 55) & 1,
+	};
+	if (s->g)
+		s->limit = s->limit << 12 | 0xfff;
+}
+
+/*
+ * Set the accessed bit, in the table and in what will be loaded. From user mode that would be a
+ * supervisor's write, for which there is no op; descriptors are rarely new by then.
+ */
+static int mark_accessed(struct emul *e, u64 la, u64 desc, struct kvm_segment *s)
+{
+	u64 marked = desc | DESC_ACCESSED;
+
+	if (desc & DESC_ACCESSED)
+		return EMUL_OK;
+	if (e->ops->sysreg(e, EMUL_CPL) == 3)
+		return EMUL_UNHANDLED;
+	s->type |= 1;
+	return e->ops->cmpxchg(e, la, &desc, &marked, sizeof(desc));
+}
+
+static bool is_code(const struct kvm_segment *s)
+{
+	return s->s && (s->type & 8);
+}
+
+static int check_stack(struct emul *e, u16 selector, const struct kvm_segment *s)
+{
+	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL);
+
+	if ((selector & 3) != cpl || !s->s || (s->type & 0xa) != 2 || s->dpl != cpl)
+		return raise_selector(e, GP_VECTOR, selector);
+	return s->present ? EMUL_OK : raise_selector(e, SS_VECTOR, selector);
+}
+
+/* Data, or code that can be read; conforming code may be of any privilege. */
+static int check_data(struct emul *e, u16 selector, const struct kvm_segment *s)
+{
+	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL), rpl = selector & 3;
+	bool conforming = is_code(s) && (s->type & 4);
+
+	if (!s->s || (s->type & 0xa) == 8 ||
+	    (!conforming && (rpl > s->dpl || cpl > s->dpl)))
+		return raise_selector(e, GP_VECTOR, selector);
+	return s->present ? EMUL_OK : raise_selector(e, NP_VECTOR, selector);
+}
+
+/* In 64-bit mode SS may be null, but not at CPL 3, and its RPL is the CPL. */
+static int load_null(struct emul *e, enum emul_seg seg, u16 selector)
+{
+	struct kvm_segment s = { .selector = selector, .unusable = 1 };
+	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL);
+
+	if (seg == EMUL_SEG_SS) {
+		if (e->mode != EMUL_LONG64 || cpl == 3 || (selector & 3) != cpl)
+			return emul_raise_code(e, GP_VECTOR, 0);
+		/* The CPU keeps the CPL here. */
+		s.dpl = cpl;
+	}
+	e->ops->set_segment(e, seg, &s);
+	return EMUL_OK;
+}
+
+/* In real and virtual-8086 mode only base and selector change. */
+static int load_paragraph(struct emul *e, enum emul_seg seg, u16 selector)
+{
+	struct kvm_segment s;
+
+	e->ops->segment(e, seg, &s);
+	s.selector = selector;
+	s.base = selector << 4;
+	e->ops->set_segment(e, seg, &s);
+	return EMUL_OK;
+}
+
+/* Any segment register but CS */
+static int load_segment(struct emul *e, enum emul_seg seg, u16 selector)
+{
+	struct kvm_segment s;
+	u64 desc, la;
+	int rc;
+
+	if (!e->ops->set_segment)
+		return EMUL_UNHANDLED;
+	if (!emul_is_protected(e))
+		return load_paragraph(e, seg, selector);
+	if (is_null(selector))
+		return load_null(e, seg, selector);
+
+	rc = read_descriptor(e, selector, &desc, &la);
+	if (rc)
+		return rc;
+	parse_descriptor(desc, selector, &s);
+	rc = seg == EMUL_SEG_SS ? check_stack(e, selector, &s) : check_data(e, selector, &s);
+	if (!rc)
+		rc = mark_accessed(e, la, desc, &s);
+	if (!rc)
+		e->ops->set_segment(e, seg, &s);
+	return rc;
+}
+
+int emul_exec_mov_sreg(struct emul *e)
+{
+	enum emul_seg seg = e->insn.reg & 7;
+	int rc;
+
+	rc = emul_resolve(e, 1, false);
+	if (!rc)
+		rc = emul_load(e, &e->op[1]);
+	if (!rc)
+		rc = load_segment(e, seg, e->op[1].val);
+	e->mov_ss = !rc && seg == EMUL_SEG_SS;
+	return rc;
+}
+
+static enum emul_seg implied_segment(const struct emul *e)
+{
+	return e->insn.row->form[0] - FORM_ES + EMUL_SEG_ES;
+}
+
+int emul_exec_push_sreg(struct emul *e)
+{
+	struct kvm_segment s;
+
+	e->ops->segment(e, implied_segment(e), &s);
+	return emul_push(e, s.selector, e->insn.opsize);
+}
+
+int emul_exec_pop_sreg(struct emul *e)
+{
+	enum emul_seg seg = implied_segment(e);
+	u64 val;
+	int rc;
+
+	rc = emul_pop(e, &val, e->insn.opsize);
+	if (!rc)
+		rc = load_segment(e, seg, val);
+	e->mov_ss = !rc && seg == EMUL_SEG_SS;
+	return rc;
+}
+
+/* A far pointer in memory: offset, then selector */
+static int read_far_pointer(struct emul *e, unsigned int i, u64 *offset, u16 *selector)
+{
+	unsigned int size = e->insn.opsize;
+	u8 buf[10];
+	int rc;
+
+	rc = emul_resolve(e, i, false);
+	if (!rc)
+		rc = emul_mem_read(e, e->op[i].la, buf, size + 2);
+	if (rc)
+		return rc;
+	*offset = 0;
+	memcpy(offset, buf, size);
+	memcpy(selector, buf + size, 2);
+	return EMUL_OK;
+}
+
+/* LES, LDS, LSS, LFS, LGS */
+int emul_exec_load_far(struct emul *e)
+{
+	static const u8 segs[EMUL_OP_COUNT] = {
+		[EMUL_OP_LES] = EMUL_SEG_ES, [EMUL_OP_LDS] = EMUL_SEG_DS,
+		[EMUL_OP_LSS] = EMUL_SEG_SS, [EMUL_OP_LFS] = EMUL_SEG_FS,
+		[EMUL_OP_LGS] = EMUL_SEG_GS,
+	};
+	u16 selector;
+	u64 offset;
+	int rc;
+
+	rc = read_far_pointer(e, 1, &offset, &selector);
+	if (!rc)
+		rc = load_segment(e, segs[e->insn.id], selector);
+	if (!rc)
+		emul_reg_write(e, e->insn.reg, offset, e->insn.opsize);
+	return rc;
+}
+
+/* A segment with L and D both set is reserved. */
+static int check_code(struct emul *e, u16 selector, const struct kvm_segment *s, bool lma)
+{
+	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL), rpl = selector & 3;
+	bool conforming = s->type & 4;
+
+	if (conforming ? s->dpl > cpl : rpl > cpl || s->dpl != cpl)
+		return raise_selector(e, GP_VECTOR, selector);
+	if (!s->present)
+		return raise_selector(e, NP_VECTOR, selector);
+	if (lma && s->l && s->db)
+		return raise_selector(e, GP_VECTOR, selector);
+	return EMUL_OK;
+}
+
+/* The target, judged by the segment that it is in, not by the one that we come from */
+static int check_target(struct emul *e, u64 target, const struct kvm_segment *s, bool lma)
+{
+	enum emul_mode old = e->mode;
+	int rc = EMUL_OK;
+
+	if (lma && s->l) {
+		e->mode = EMUL_LONG64;
+		rc = emul_code_target(e, target);
+		e->mode = old;
+		return rc;
+	}
+	if (target > s->limit)
+		return emul_raise_code(e, GP_VECTOR, 0);
+	e->new_rip = (u32)target;
+	return EMUL_OK;
+}
+
+static int jump_protected(struct emul *e, u16 selector, u64 target)
+{
+	bool lma = e->ops->sysreg(e, EMUL_EFER) & (1 << 10);	/* EFER.LMA */
+	struct kvm_segment s;
+	u64 desc, la;
+	int rc;
+
+	if (is_null(selector))
+		return emul_raise_code(e, GP_VECTOR, 0);
+	rc = read_descriptor(e, selector, &desc, &la);
+	if (rc)
+		return rc;
+	parse_descriptor(desc, selector, &s);
+	/* A gate or a task */
+	if (!s.s)
+		return EMUL_UNHANDLED;
+	if (!is_code(&s))
+		return raise_selector(e, GP_VECTOR, selector);
+	rc = check_code(e, selector, &s, lma);
+	if (!rc)
+		rc = check_target(e, target, &s, lma);
+	if (!rc)
+		rc = mark_accessed(e, la, desc, &s);
+	if (rc)
+		return rc;
+	s.selector = (selector & ~3u) | e->ops->sysreg(e, EMUL_CPL);
+	e->ops->set_segment(e, EMUL_SEG_CS, &s);
+	return EMUL_OK;
+}
+
+int emul_exec_jmp_far(struct emul *e)
+{
+	u16 selector;
+	u64 target;
+	int rc;
+
+	if (!e->ops->set_segment)
+		return EMUL_UNHANDLED;
+	rc = read_far_pointer(e, 0, &target, &selector);
+	if (rc)
+		return rc;
+	if (emul_is_protected(e))
+		return jump_protected(e, selector, target);
+	rc = emul_code_target(e, target);
+	return rc ? rc : load_paragraph(e, EMUL_SEG_CS, selector);
+}
