@@ -435,7 +435,7 @@ TEST(moved_to_another_vm)
 /* Save, restore into a fresh vCPU, save: the same, but for clocks that run on. */
 static bool runs_on(u32 msr)
 {
-	return msr == 0x10 || msr == 0x3b || msr == 0xe7 || msr == 0xe8 ||
+	return msr == 0x10 || msr == 0x3b || msr == 0xe7 || msr == 0xe8 || msr == 0x40000010 ||
 	       msr == 0x40000020 || msr == 0x40000021;
 }
 
