@@ -561,6 +561,18 @@ static long set_mce(void *obj, void *arg, unsigned long raw)
 	return mce_inject(obj, arg);
 }
 
+/*
+ * There is no TPR shadow in guest memory (KVM_CAP_VAPIC is 0), but QEMU turns
+ * it off at every reset without asking, and dies if it may not.
+ */
+static long set_vapic_addr(void *obj, void *arg, unsigned long raw)
+{
+	struct kvm_vapic_addr *vapic = arg;
+	struct vcpu *vcpu = obj;
+
+	return vcpu->arch.lapic && !vapic->vapic_addr ? 0 : -EINVAL;
+}
+
 static long translate(void *obj, void *arg, unsigned long raw)
 {
 	struct kvm_translation *t = arg;
@@ -652,6 +664,7 @@ static const struct ioctl_row state_ioctls[] = {
 	{ KVM_GET_CPUID2,	0,		get_cpuid2 },
 	{ KVM_GET_LAPIC,	0,		get_lapic },
 	{ KVM_SET_LAPIC,	0,		set_lapic },
+	{ KVM_SET_VAPIC_ADDR,	0,		set_vapic_addr },
 	{ KVM_GET_TSC_KHZ,	IOCTL_RAW,	get_tsc_khz },
 	{ KVM_SET_TSC_KHZ,	IOCTL_RAW,	set_tsc_khz },
 	{ KVM_KVMCLOCK_CTRL,	IOCTL_RAW,	kvmclock_ctrl },
