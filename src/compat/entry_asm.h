@@ -13,6 +13,13 @@
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 
+/* RETs on the way out of a VMX guest must not take its predictions. */
+#ifdef X86_FEATURE_RSB_VMEXIT
+#define COMPAT_RSB_VMEXIT	X86_FEATURE_RSB_VMEXIT
+#else
+#define COMPAT_RSB_VMEXIT	X86_FEATURE_RETPOLINE
+#endif
+
 /* Before 6.9 (and 6.1's stable series) there was one macro for all entries. */
 .macro COMPAT_UNTRAIN_RET_VM
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)

@@ -11,7 +11,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
 #include "compat/guest_context.h"
-#include "compat/svm.h"
+#include "compat/spec_ctrl.h"
 #include "x86/svm/svm.h"
 
 struct svm_cpu {

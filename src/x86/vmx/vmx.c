@@ -1,10 +1,459 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * VMX as a vendor. Not there yet: every CPU is somebody else's.
+ * VMX as a vendor: the vCPU's life, the entry itself, and the table of verbs.
+ * Chapters are those of the Intel SDM, volume 3.
  */
-#include "x86/vendor.h"
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/printk.h>
+#include <linux/sched/smt.h>
+#include <asm/mmu_context.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/processor.h>
+#include <asm/special_insns.h>
+#include <asm/tlbflush.h>
+#include "compat/guest_context.h"
+#include "compat/spec_ctrl.h"
+#include "x86/vmx/vmx.h"
+
+#define PAUSE_GAP	128
+#define PAUSE_WINDOW	4096
+
+static int vm_init(struct vm *vm)
+{
+	vmx_warn_smt();
+	return 0;
+}
+
+static void vm_destroy(struct vm *vm)
+{
+}
+
+static int vcpu_init_vmx(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->vmcs_cpu = -1;
+	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	vmx->vapic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	vmx->vmcs = vmcs_alloc();
+	if (!vmx->msr_bitmap || !vmx->vapic || !vmx->vmcs) {
+		free_page((unsigned long)vmx->vmcs);
+		free_page((unsigned long)vmx->vapic);
+		free_page((unsigned long)vmx->msr_bitmap);
+		return -ENOMEM;
+	}
+	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
+	vmx_pass_msr(vcpu, MSR_FS_BASE, true, true);
+	vmx_pass_msr(vcpu, MSR_GS_BASE, true, true);
+	vmx_pass_msr(vcpu, MSR_KERNEL_GS_BASE, true, true);
+	vmx_pass_msr(vcpu, MSR_IA32_SYSENTER_CS, true, true);
+	vmx_pass_msr(vcpu, MSR_IA32_SYSENTER_ESP, true, true);
+	vmx_pass_msr(vcpu, MSR_IA32_SYSENTER_EIP, true, true);
+	vmx->vpid = vpid_alloc();
+	vmx->entry.gpr = vcpu->arch.gpr;
+	return 0;
+}
+
+static void vcpu_destroy_vmx(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vpid_free(vmx->vpid);
+	vmcs_free(vmx);
+	free_page((unsigned long)vmx->vapic);
+	free_page((unsigned long)vmx->msr_bitmap);
+}
+
+/* The fields that no later verb writes; all others start out as 0. */
+static void write_constants(struct vmx_vcpu *vmx)
+{
+	u32 proc2 = vmx_caps.proc2;
+
+	if (!vmx->vpid)
+		proc2 &= ~SECONDARY_EXEC_ENABLE_VPID;
+	vmcs_write(VMCS_LINK_POINTER, -1UL);
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_caps.pin);
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx_caps.proc);
+	vmx->proc = vmx_caps.proc;
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
+	vmcs_write(VM_EXIT_CONTROLS, vmx_caps.exit);
+	vmcs_write(VM_ENTRY_CONTROLS, vmx_caps.entry);
+	vmcs_write(MSR_BITMAP, __pa(vmx->msr_bitmap));
+	if (vmx_caps.proc & CPU_BASED_TPR_SHADOW)
+		vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->vapic));
+	if (vmx->vpid)
+		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
+	if (proc2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
+		vmcs_write(PLE_GAP, PAUSE_GAP);
+		vmcs_write(PLE_WINDOW, PAUSE_WINDOW);
+	}
+	if (proc2 & SECONDARY_EXEC_TSC_SCALING)
+		vmcs_write(TSC_MULTIPLIER, vendor_caps.default_tsc_ratio);
+	/* No XSAVES component exits: IA32_XSS is switched whole. */
+	if (proc2 & SECONDARY_EXEC_XSAVES)
+		vmcs_write(XSS_EXIT_BITMAP, 0);
+	/* All bits of both are the host's: each change exits (24.6.6). */
+	vmcs_write(CR0_GUEST_HOST_MASK, -1UL);
+	vmcs_write(CR4_GUEST_HOST_MASK, -1UL);
+	/* The two that a guest can make a CPU raise for ever, and ours. */
+	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) |
+		   BIT(X86_TRAP_AC) | BIT(X86_TRAP_UD));
+	vmx_host_constants();
+}
+
+static void vcpu_reset_vmx(struct vcpu *vcpu, bool init)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	static const struct kvm_dtable table = { .limit = 0xffff };
+
+	write_constants(vmx);
+	vmx_reset_segments(vcpu);
+	vmx_set_gdt(vcpu, &table);
+	vmx_set_idt(vcpu, &table);
+	vmcs_write(GUEST_CR3, 0);
+	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, 0);
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	if (!init) {
+		vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
+		vmcs_write(GUEST_IA32_DEBUGCTL, 0);
+		vmcs_write(GUEST_SYSENTER_CS, 0);
+		vmcs_write(GUEST_SYSENTER_ESP, 0);
+		vmcs_write(GUEST_SYSENTER_EIP, 0);
+	}
+	vmx->soft_nmi_masked = false;
+	/* So that the first entry writes them. */
+	vmx->rip = ~vcpu->arch.rip;
+	vmx->rsp = ~vcpu->arch.gpr[GPR_RSP];
+	vmx->rflags = ~vcpu->arch.rflags;
+	vmx->host_cr3 = vmx->host_cr4 = 0;
+}
+
+static void load(struct vcpu *vcpu, int cpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool moved = vmcs_load(vmx, cpu);
+
+	vmx_host_load(vmx, cpu, moved);
+	if (!moved)
+		return;
+	/* What this CPU cached of the guest's memory may be of long ago. */
+	if (vmx->eptp)
+		ept_flush(vmx->eptp);
+	vpid_flush(vmx->vpid);
+}
+
+static void put(struct vcpu *vcpu)
+{
+	vmx_host_put(to_vmx(vcpu));
+}
+
+static void load_root(struct vcpu *vcpu, hpa_t root)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->eptp = root | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
+	if (vendor_caps.dirty_logging)
+		vmx->eptp |= VMX_EPTP_AD_ENABLE_BIT;
+	vmcs_write(EPT_POINTER, vmx->eptp);
+	ept_flush(vmx->eptp);
+}
+
+static void tlb_flush(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	ept_flush(vmx->eptp);
+	vpid_flush(vmx->vpid);
+}
+
+static void tsc_changed(struct vcpu *vcpu)
+{
+	vmcs_write(TSC_OFFSET, vcpu->arch.tsc.offset);
+	if (vendor_caps.tsc_scaling)
+		vmcs_write(TSC_MULTIPLIER, vcpu->arch.tsc.ratio ?: vendor_caps.default_tsc_ratio);
+}
+
+/* --- One entry. --- */
+
+static void host_area(struct vmx_vcpu *vmx)
+{
+	unsigned long cr3 = __get_current_cr3_fast(), cr4 = cr4_read_shadow();
+
+	if (unlikely(cr3 != vmx->host_cr3)) {
+		vmx->host_cr3 = cr3;
+		vmcs_write(HOST_CR3, cr3);
+	}
+	if (unlikely(cr4 != vmx->host_cr4)) {
+		vmx->host_cr4 = cr4;
+		vmcs_write(HOST_CR4, cr4);
+	}
+}
+
+static void changed(u64 *have, u64 want, unsigned long field)
+{
+	if (*have == want)
+		return;
+	*have = want;
+	vmcs_write(field, want);
+}
+
+/* vcpu->arch on the left, the VMCS on the right; back again after the exit. */
+static void state_in(struct vmx_vcpu *vmx)
+{
+	const struct vcpu_arch *arch = &vmx->vcpu.arch;
+
+	changed(&vmx->rip, arch->rip, GUEST_RIP);
+	changed(&vmx->rsp, arch->gpr[GPR_RSP], GUEST_RSP);
+	changed(&vmx->rflags, arch->rflags, GUEST_RFLAGS);
+	if (arch->cr2 != native_read_cr2())
+		native_write_cr2(arch->cr2);
+	*(u32 *)(vmx->vapic + APIC_TASKPRI) = arch->cr8 << 4;
+	vmx->entry.host_spec_ctrl = compat_host_spec_ctrl();
+	vmx->entry.guest_spec_ctrl = vmx->entry.read_spec_ctrl ?
+		arch->msr.spec_ctrl : vmx->entry.host_spec_ctrl;
+}
+
+static void state_out(struct vmx_vcpu *vmx)
+{
+	struct vcpu_arch *arch = &vmx->vcpu.arch;
+
+	arch->rip = vmx->rip = vmcs_read(GUEST_RIP);
+	arch->gpr[GPR_RSP] = vmx->rsp = vmcs_read(GUEST_RSP);
+	arch->rflags = vmx->rflags = vmcs_read(GUEST_RFLAGS);
+	if (vmx_caps.proc & CPU_BASED_TPR_SHADOW)
+		arch->cr8 = (*(u32 *)(vmx->vapic + APIC_TASKPRI) >> 4) & 0xf;
+	if (vmx->entry.read_spec_ctrl)
+		arch->msr.spec_ctrl = vmx->entry.guest_spec_ctrl;
+}
+
+/*
+ * An NMI or machine check that ended the guest has not reached the host yet:
+ * the VM exit was all. Their vectors are called as the CPU would have.
+ */
+static void deliver_to_host(struct vmx_vcpu *vmx)
+{
+	if ((u16)vmx->exit_reason == EXIT_REASON_MCE_DURING_VMENTRY) {
+		asm volatile("int $18");
+		return;
+	}
+	if ((u16)vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
+		return;
+	vmx->intr_info = vmcs_read(VM_EXIT_INTR_INFO);
+	if ((vmx->intr_info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
+		asm volatile("int $2");
+	else if ((vmx->intr_info & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
+		asm volatile("int $18");
+}
+
+/* L1TF: what the host has read must not be left in the L1D for a guest. */
+static __always_inline void flush_l1d(void)
+{
+	if (vmx_caps.flush_l1d)
+		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+}
+
+/* RCU does not watch in here: nothing may be traced. */
+static noinstr int run_guest(struct vmx_vcpu *vmx)
+{
+	int refused;
+
+	guest_context_enter();
+	flush_l1d();
+	refused = vmx_run(&vmx->entry);
+	vmx->vcpu.arch.cr2 = native_read_cr2();
+	guest_context_exit();
+	return refused;
+}
+
+static void enter(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	host_area(vmx);
+	state_in(vmx);
+	if (unlikely(run_guest(vmx))) {
+		/* Not an exit: the error says which rule of ch. 26 was broken. */
+		vmx->exit_reason = VMX_EXIT_REASONS_FAILED_VMENTRY | 0xffff;
+		return;
+	}
+	vmx->entry.launched = 1;
+	vmx->exit_reason = vmcs_read(VM_EXIT_REASON);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	state_out(vmx);
+	deliver_to_host(vmx);
+}
+
+/* The intercepts that user space's debugging changes. */
+static void intercepts_changed(struct vcpu *vcpu)
+{
+	u32 bitmap = vmcs_read(EXCEPTION_BITMAP) & ~BIT(X86_TRAP_BP);
+
+	if (vcpu->arch.guest_debug & KVM_GUESTDBG_USE_SW_BP)
+		bitmap |= BIT(X86_TRAP_BP);
+	vmcs_write(EXCEPTION_BITMAP, bitmap);
+}
+
+/* An instruction whose control is off is #UD in the guest by itself. */
+static void cpuid_changed(struct vcpu *vcpu)
+{
+	static const struct { u32 control; unsigned int feature; } optional[] = {
+		{ SECONDARY_EXEC_ENABLE_RDTSCP,		X86_FEATURE_RDTSCP },
+		{ SECONDARY_EXEC_ENABLE_INVPCID,	X86_FEATURE_INVPCID },
+		{ SECONDARY_EXEC_XSAVES,		X86_FEATURE_XSAVES },
+	};
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 proc2 = vmcs_read(SECONDARY_VM_EXEC_CONTROL);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(optional); i++) {
+		proc2 &= ~optional[i].control;
+		if (guest_has(vcpu, optional[i].feature))
+			proc2 |= optional[i].control & vmx_caps.proc2;
+	}
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
+	if (guest_has(vcpu, X86_FEATURE_SPEC_CTRL)) {
+		vmx_pass_msr(vcpu, MSR_IA32_SPEC_CTRL, true, true);
+		vmx->entry.read_spec_ctrl = 1;
+	}
+}
+
+static void hypercall_insn(u8 *insn)
+{
+	insn[0] = 0x0f;
+	insn[1] = 0x01;
+	insn[2] = 0xc1;		/* VMCALL */
+}
+
+static const struct vendor_ops vmx_ops = {
+	.name = "VMX",
+	.vm_size = sizeof(struct vm),
+	.vcpu_size = sizeof(struct vmx_vcpu),
+	.setup = vmcs_setup,
+	.teardown = vmcs_teardown,
+	.cpu_enable = vmcs_cpu_enable,
+	.cpu_disable = vmcs_cpu_disable,
+	.vm_init = vm_init,
+	.vm_destroy = vm_destroy,
+	.vcpu_init = vcpu_init_vmx,
+	.vcpu_destroy = vcpu_destroy_vmx,
+	.vcpu_reset = vcpu_reset_vmx,
+	.load = load,
+	.put = put,
+	.enter = enter,
+	.exit_info = vmx_exit_info,
+	.get_segment = vmx_get_segment,
+	.set_segment = vmx_set_segment,
+	.segment_base = vmx_segment_base,
+	.cs_mode = vmx_cs_mode,
+	.cpl = vmx_cpl,
+	.get_gdt = vmx_get_gdt,
+	.set_gdt = vmx_set_gdt,
+	.get_idt = vmx_get_idt,
+	.set_idt = vmx_set_idt,
+	.cr0_changed = vmx_cr0_changed,
+	.cr4_changed = vmx_cr4_changed,
+	.efer_changed = vmx_efer_changed,
+	.get_cr3 = vmx_get_cr3,
+	.set_cr3 = vmx_set_cr3,
+	.cr4_valid = vmx_cr4_valid,
+	.debug_regs_changed = vmx_debug_regs_changed,
+	.intercepts_changed = intercepts_changed,
+	.get_msr = vmx_get_msr,
+	.set_msr = vmx_set_msr,
+	.has_emulated_msr = vmx_has_emulated_msr,
+	.pass_msr = vmx_pass_msr,
+	.inject_exception = vmx_inject_exception,
+	.inject_irq = vmx_inject_irq,
+	.inject_nmi = vmx_inject_nmi,
+	.cancel_injection = vmx_cancel_injection,
+	.get_shadow = vmx_get_shadow,
+	.set_shadow = vmx_set_shadow,
+	.get_nmi_mask = vmx_get_nmi_mask,
+	.set_nmi_mask = vmx_set_nmi_mask,
+	.irq_window = vmx_irq_window,
+	.nmi_window = vmx_nmi_window,
+	.tpr_window = vmx_tpr_window,
+	.tsc_changed = tsc_changed,
+	.cpuid_changed = cpuid_changed,
+	.load_root = load_root,
+	.tlb_flush = tlb_flush,
+	.hypercall_insn = hypercall_insn,
+	.dump = vmx_dump,
+};
+
+/* In the order in which they stop one: SDM vol. 3, 23.6 and 23.7. */
+static int check_cpu(void)
+{
+	u64 control;
+
+	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) ||
+	    ((control & FEAT_CTL_LOCKED) && !(control & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX))) {
+		pr_err("VMX is disabled by the firmware: enable it in the firmware's setup\n");
+		return -EOPNOTSUPP;
+	}
+	if (cr4_read_shadow() & X86_CR4_VMXE) {
+		pr_err("VMX is held by another hypervisor: stop its guests and run 'rmmod kvm_intel'\n");
+		return -EBUSY;
+	}
+	return vmx_read_caps();
+}
+
+/* Is the L1D to be flushed, and must it be by us? */
+static bool l1d_flush_needed(void)
+{
+	u64 caps = 0;
+
+	if (!boot_cpu_has_bug(X86_BUG_L1TF) || !boot_cpu_has(X86_FEATURE_FLUSH_L1D) ||
+	    l1tf_mitigation == L1TF_MITIGATION_OFF)
+		return false;
+	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, caps);
+	return !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
+}
+
+/**
+ * vmx_probe() - can this machine run VMX guests?
+ * @ops: filled in when it can
+ *
+ * Return: 0; -ENODEV, silently, if the CPU has no VMX at all; or -EOPNOTSUPP
+ * or -EBUSY after one line.
+ */
 int vmx_probe(struct vendor_ops *ops)
 {
-	return -ENODEV;
+	int r;
+
+	if (!(cpuid_ecx(1) & BIT(5)))
+		return -ENODEV;
+	r = check_cpu();
+	if (r)
+		return r;
+	vmx_host_setup();
+	vmx_caps.flush_l1d = l1d_flush_needed();
+	vendor_caps = (struct vendor_caps){
+		.nrips = true,
+		.vnmi = vmx_caps.pin & PIN_BASED_VIRTUAL_NMIS,
+		.tsc_scaling = vmx_caps.proc2 & SECONDARY_EXEC_TSC_SCALING,
+		.dirty_logging = vmx_caps.ept_vpid & VMX_EPT_AD_BIT,
+		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
+		.max_phyaddr = boot_cpu_data.x86_phys_bits,
+		/* 16 whole and 48 fractional bits: SDM vol. 3, 25.3. */
+		.tsc_ratio_frac_bits = 48,
+		.default_tsc_ratio = 1ULL << 48,
+		.max_tsc_ratio = ~0ULL,
+	};
+	*ops = vmx_ops;
+	ops->spte_format = (struct spte_format){
+		.ept = true,
+		.ad_bits = vendor_caps.dirty_logging,
+		.page_1g = vendor_caps.page_1g,
+		.page_2m = vmx_caps.ept_vpid & VMX_EPT_2MB_PAGE_BIT,
+		.exec_only = vmx_caps.ept_vpid & VMX_EPT_EXECUTE_ONLY_BIT,
+		.levels = 4,
+		.phys_bits = boot_cpu_data.x86_phys_bits,
+	};
+	return 0;
 }

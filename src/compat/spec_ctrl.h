@@ -2,8 +2,8 @@
 /*
  * The host's side of speculation control, whose names move between kernels.
  */
-#ifndef MINIKVM_COMPAT_SVM_H
-#define MINIKVM_COMPAT_SVM_H
+#ifndef MINIKVM_COMPAT_SPEC_CTRL_H
+#define MINIKVM_COMPAT_SPEC_CTRL_H
 
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From what the VMCS says of an exit to struct exit: a table of exit reasons
+ * (SDM vol. 3, appendix C) and the few decoders that its rows need. Nothing is
+ * decided here.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/printk.h>
+#include "x86/vmx/vmx.h"
+
+struct vmx_exit_row {
+	u8 reason;				/* enum exit_reason */
+	void (*decode)(struct vcpu *vcpu, struct exit *exit, unsigned long qual);
+};
+
+#define DECODE(name)							\
+	static void name(struct vcpu *vcpu, struct exit *exit, unsigned long qual)
+
+/* Table 27-5. */
+DECODE(decode_io)
+{
+	exit->io.port = qual >> 16;
+	exit->io.size = (qual & 7) + 1;
+	exit->io.in = qual & BIT(3);
+	exit->io.string = qual & BIT(4);
+	exit->io.rep = qual & BIT(5);
+}
+
+/* Table 27-3. */
+DECODE(decode_cr)
+{
+	unsigned int type = qual >> 4 & 3;
+
+	exit->cr.cr = qual & 0xf;
+	exit->cr.gpr = qual >> 8 & 0xf;
+	exit->cr.write = type == 0;
+	exit->cr.clts = type == 2;
+	exit->cr.lmsw = type == 3;
+	exit->cr.smsw = 0;
+	exit->cr.msw = qual >> 16;
+	exit->cr.decoded = true;
+}
+
+/* Table 27-4. */
+DECODE(decode_dr)
+{
+	exit->dr.dr = qual & 7;
+	exit->dr.write = !(qual & BIT(4));
+	exit->dr.gpr = qual >> 8 & 0xf;
+	exit->dr.decoded = true;
+}
+
+/*
+ * An IRET that faulted has unblocked NMIs although it will execute again:
+ * block them anew (27.2.3).
+ */
+static void reblock_nmi(struct vcpu *vcpu, bool unblocked)
+{
+	if (unblocked && vendor_caps.vnmi && !vcpu->arch.exit.vectoring.type)
+		vmx_set_nmi_mask(vcpu, true);
+}
+
+/* Table 27-7. */
+DECODE(decode_ept)
+{
+	exit->npf.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	exit->npf.access = (qual & EPT_VIOLATION_RWX_MASK ? NPF_PRESENT : 0) |
+			   (qual & EPT_VIOLATION_ACC_WRITE ? NPF_WRITE : 0) |
+			   (qual & EPT_VIOLATION_ACC_INSTR ? NPF_EXEC : 0) |
+			   (qual & EPT_VIOLATION_GVA_TRANSLATED ? 0 : NPF_TABLE_WALK);
+	exit->len = 0;
+	reblock_nmi(vcpu, qual & INTR_INFO_UNBLOCK_NMI);
+}
+
+DECODE(decode_misconfig)
+{
+	exit->npf.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	exit->npf.access = NPF_RESERVED;
+	exit->len = 0;
+}
+
+/*
+ * NMIs and machine checks have been to the host already. A #DB brings the new
+ * bits of DR6 in the qualification, of which some rest at 1 in DR6 itself.
+ */
+DECODE(decode_exception)
+{
+	u32 info = to_vmx(vcpu)->intr_info;
+
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR) {
+		exit->reason = EXIT_NONE;
+		return;
+	}
+	exit->exception.vector = info & INTR_INFO_VECTOR_MASK;
+	exit->exception.has_error_code = info & INTR_INFO_DELIVER_CODE_MASK;
+	exit->exception.error_code = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
+	exit->exception.payload = qual;
+	if (exit->exception.vector == X86_TRAP_MC)
+		exit->reason = EXIT_MCE;
+	else if (exit->exception.vector != X86_TRAP_DF)
+		reblock_nmi(vcpu, info & INTR_INFO_UNBLOCK_NMI);
+	/* INT3 and INTO are their own length; a fault's is not an instruction's. */
+	if ((info & INTR_INFO_INTR_TYPE_MASK) != INTR_TYPE_SOFT_EXCEPTION)
+		exit->len = 0;
+}
+
+/* Table 27-2. */
+DECODE(decode_task_switch)
+{
+	exit->task.selector = qual;
+	exit->task.source = qual >> 30 & 3;
+	exit->task.has_error_code = exit->vectoring.has_error_code;
+	exit->task.error_code = exit->vectoring.error_code;
+}
+
+DECODE(decode_irq_window)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (!vendor_caps.vnmi)
+		vmx->soft_nmi_masked = false;
+	vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, false);
+}
+
+DECODE(decode_nmi_window)
+{
+	vmx_set_proc(to_vmx(vcpu), CPU_BASED_NMI_WINDOW_EXITING, false);
+}
+
+DECODE(decode_apic)
+{
+	exit->apic.offset = qual & 0xfff;
+	exit->apic.write = (qual >> 12 & 0xf) == 1;
+}
+
+DECODE(decode_eoi)
+{
+	exit->eoi_vector = qual;
+}
+
+#define ROW(code, reason, decode)	[EXIT_REASON_##code] = { reason, decode }
+static const struct vmx_exit_row rows[] = {
+	ROW(EXCEPTION_NMI,		EXIT_EXCEPTION,		decode_exception),
+	ROW(EXTERNAL_INTERRUPT,		EXIT_NONE,		NULL),
+	ROW(TRIPLE_FAULT,		EXIT_SHUTDOWN,		NULL),
+	ROW(INIT_SIGNAL,		EXIT_INIT,		NULL),
+	ROW(SIPI_SIGNAL,		EXIT_INIT,		NULL),
+	ROW(INTERRUPT_WINDOW,		EXIT_IRQ_WINDOW,	decode_irq_window),
+	ROW(NMI_WINDOW,			EXIT_NMI_WINDOW,	decode_nmi_window),
+	ROW(TASK_SWITCH,		EXIT_TASK_SWITCH,	decode_task_switch),
+	ROW(CPUID,			EXIT_CPUID,		NULL),
+	ROW(HLT,			EXIT_HLT,		NULL),
+	ROW(INVD,			EXIT_INVD,		NULL),
+	ROW(INVLPG,			EXIT_INVLPG,		NULL),
+	ROW(RDPMC,			EXIT_RDPMC,		NULL),
+	ROW(RDTSC,			EXIT_RDTSC,		NULL),
+	ROW(VMCALL,			EXIT_HYPERCALL,		NULL),
+	ROW(VMCLEAR,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMLAUNCH,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMPTRLD,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMPTRST,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMREAD,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMRESUME,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMWRITE,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMOFF,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMON,			EXIT_UD_OPCODE,		NULL),
+	ROW(CR_ACCESS,			EXIT_CR_ACCESS,		decode_cr),
+	ROW(DR_ACCESS,			EXIT_DR_ACCESS,		decode_dr),
+	ROW(IO_INSTRUCTION,		EXIT_IO,		decode_io),
+	ROW(MSR_READ,			EXIT_MSR_READ,		NULL),
+	ROW(MSR_WRITE,			EXIT_MSR_WRITE,		NULL),
+	ROW(MWAIT_INSTRUCTION,		EXIT_MWAIT,		NULL),
+	ROW(MONITOR_TRAP_FLAG,		EXIT_NONE,		NULL),
+	ROW(MONITOR_INSTRUCTION,	EXIT_MONITOR,		NULL),
+	ROW(PAUSE_INSTRUCTION,		EXIT_PAUSE,		NULL),
+	ROW(MCE_DURING_VMENTRY,		EXIT_MCE,		NULL),
+	ROW(TPR_BELOW_THRESHOLD,	EXIT_TPR_BELOW,		NULL),
+	ROW(APIC_ACCESS,		EXIT_APIC_ACCESS,	decode_apic),
+	ROW(EOI_INDUCED,		EXIT_EOI,		decode_eoi),
+	ROW(EPT_VIOLATION,		EXIT_NPF,		decode_ept),
+	ROW(EPT_MISCONFIG,		EXIT_NPF_MISCONFIG,	decode_misconfig),
+	ROW(INVEPT,			EXIT_UD_OPCODE,		NULL),
+	ROW(RDTSCP,			EXIT_UD_OPCODE,		NULL),
+	ROW(PREEMPTION_TIMER,		EXIT_TIMER,		NULL),
+	ROW(INVVPID,			EXIT_UD_OPCODE,		NULL),
+	ROW(WBINVD,			EXIT_WBINVD,		NULL),
+	ROW(XSETBV,			EXIT_XSETBV,		NULL),
+	ROW(APIC_WRITE,			EXIT_APIC_WRITE,	decode_apic),
+	ROW(RDRAND,			EXIT_UD_OPCODE,		NULL),
+	ROW(INVPCID,			EXIT_UD_OPCODE,		NULL),
+	ROW(VMFUNC,			EXIT_UD_OPCODE,		NULL),
+	ROW(ENCLS,			EXIT_UD_OPCODE,		NULL),
+	ROW(RDSEED,			EXIT_UD_OPCODE,		NULL),
+	ROW(PML_FULL,			EXIT_PML_FULL,		NULL),
+	ROW(XSAVES,			EXIT_UD_OPCODE,		NULL),
+	ROW(XRSTORS,			EXIT_UD_OPCODE,		NULL),
+	ROW(UMWAIT,			EXIT_UD_OPCODE,		NULL),
+	ROW(TPAUSE,			EXIT_UD_OPCODE,		NULL),
+	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		NULL),
+	ROW(NOTIFY,			EXIT_NOTIFY,		NULL),
+};
+
+static const u8 vectoring_types[8] = {
+	[INTR_TYPE_EXT_INTR >> 8]		= VECTORING_IRQ,
+	[INTR_TYPE_NMI_INTR >> 8]		= VECTORING_NMI,
+	[INTR_TYPE_HARD_EXCEPTION >> 8]		= VECTORING_EXCEPTION,
+	[INTR_TYPE_SOFT_INTR >> 8]		= VECTORING_SOFT,
+	[INTR_TYPE_PRIV_SW_EXCEPTION >> 8]	= VECTORING_SOFT,
+	[INTR_TYPE_SOFT_EXCEPTION >> 8]		= VECTORING_SOFT,
+};
+
+/* IDT-vectoring information: 27.2.4. */
+static void decode_vectoring(struct exit *exit)
+{
+	u32 info = vmcs_read(IDT_VECTORING_INFO_FIELD);
+
+	exit->vectoring.type = VECTORING_NONE;
+	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
+		return;
+	exit->vectoring.type = vectoring_types[(info & VECTORING_INFO_TYPE_MASK) >> 8];
+	exit->vectoring.vector = info & VECTORING_INFO_VECTOR_MASK;
+	exit->vectoring.has_error_code = info & VECTORING_INFO_DELIVER_CODE_MASK;
+	if (exit->vectoring.has_error_code)
+		exit->vectoring.error_code = vmcs_read(IDT_VECTORING_ERROR_CODE);
+}
+
+static void failed_entry(struct vmx_vcpu *vmx, struct exit *exit)
+{
+	exit->reason = EXIT_FAIL_ENTRY;
+	exit->vectoring.type = VECTORING_NONE;
+	/* Refused outright: the instruction's error; else the exit reason. */
+	if ((u16)vmx->exit_reason == 0xffff)
+		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
+}
+
+void vmx_exit_info(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct exit *exit = &vcpu->arch.exit;
+	u16 code = vmx->exit_reason;
+
+	exit->hw_reason = vmx->exit_reason;
+	exit->nbytes = 0;
+	if (unlikely(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
+		failed_entry(vmx, exit);
+		return;
+	}
+	decode_vectoring(exit);
+	if (unlikely(code >= ARRAY_SIZE(rows) || !rows[code].reason)) {
+		exit->reason = EXIT_UNKNOWN;
+		exit->raw[0] = vmcs_read(EXIT_QUALIFICATION);
+		exit->raw[1] = vmcs_read(VM_EXIT_INTR_INFO);
+		return;
+	}
+	exit->reason = rows[code].reason;
+	/* Meaningless, and unused, where no instruction has exited: 27.2.5. */
+	exit->len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	if (rows[code].decode)
+		rows[code].decode(vcpu, exit, vmcs_read(EXIT_QUALIFICATION));
+}
+
+static const struct { const char *name; u32 field; } dumped[] = {
+	{ "CR0", GUEST_CR0 }, { "CR3", GUEST_CR3 }, { "CR4", GUEST_CR4 },
+	{ "EFER", GUEST_IA32_EFER }, { "RIP", GUEST_RIP }, { "RSP", GUEST_RSP },
+	{ "RFLAGS", GUEST_RFLAGS }, { "DR7", GUEST_DR7 },
+	{ "CS", GUEST_CS_SELECTOR }, { "CS rights", GUEST_CS_AR_BYTES },
+	{ "CS base", GUEST_CS_BASE }, { "CS limit", GUEST_CS_LIMIT },
+	{ "SS", GUEST_SS_SELECTOR }, { "SS rights", GUEST_SS_AR_BYTES },
+	{ "SS base", GUEST_SS_BASE }, { "SS limit", GUEST_SS_LIMIT },
+	{ "DS rights", GUEST_DS_AR_BYTES }, { "DS limit", GUEST_DS_LIMIT },
+	{ "ES rights", GUEST_ES_AR_BYTES }, { "ES limit", GUEST_ES_LIMIT },
+	{ "FS rights", GUEST_FS_AR_BYTES }, { "FS limit", GUEST_FS_LIMIT },
+	{ "GS rights", GUEST_GS_AR_BYTES }, { "GS limit", GUEST_GS_LIMIT },
+	{ "TR rights", GUEST_TR_AR_BYTES }, { "TR limit", GUEST_TR_LIMIT },
+	{ "LDTR rights", GUEST_LDTR_AR_BYTES }, { "LDTR limit", GUEST_LDTR_LIMIT },
+	{ "interruptibility", GUEST_INTERRUPTIBILITY_INFO },
+	{ "activity", GUEST_ACTIVITY_STATE },
+	{ "pin", PIN_BASED_VM_EXEC_CONTROL }, { "proc", CPU_BASED_VM_EXEC_CONTROL },
+	{ "proc2", SECONDARY_VM_EXEC_CONTROL }, { "entry", VM_ENTRY_CONTROLS },
+	{ "exit", VM_EXIT_CONTROLS }, { "entry event", VM_ENTRY_INTR_INFO_FIELD },
+	{ "exit reason", VM_EXIT_REASON }, { "qualification", EXIT_QUALIFICATION },
+	{ "instruction error", VM_INSTRUCTION_ERROR },
+};
+
+void vmx_dump(struct vcpu *vcpu)
+{
+	unsigned int i;
+
+	pr_info("VMCS of vcpu %d:\n", vcpu->id);
+	for (i = 0; i < ARRAY_SIZE(dumped); i++)
+		pr_info("  %-18s %#lx\n", dumped[i].name, vmcs_read(dumped[i].field));
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Events into a VMX guest (SDM vol. 3, 24.8.3, 26.6), and the windows in which
+ * the guest will take the next one (26.7.5, 26.7.6).
+ */
+#include "x86/vmx/vmx.h"
+
+static void inject(u32 info)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info | INTR_INFO_VALID_MASK);
+}
+
+void vmx_inject_exception(struct vcpu *vcpu)
+{
+	const struct vcpu_events *e = &vcpu->arch.events;
+	u32 info = e->exception.vector | INTR_TYPE_HARD_EXCEPTION;
+
+	if (e->exception.has_error_code) {
+		info |= INTR_INFO_DELIVER_CODE_MASK;
+		/* Bits 31:16 must be 0: 26.2.1.3. */
+		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, (u16)e->exception.error_code);
+	}
+	inject(info);
+}
+
+void vmx_inject_irq(struct vcpu *vcpu)
+{
+	inject(vcpu->arch.events.irq.vector | INTR_TYPE_EXT_INTR);
+}
+
+void vmx_inject_nmi(struct vcpu *vcpu)
+{
+	inject(X86_TRAP_NMI | INTR_TYPE_NMI_INTR);
+	if (!vendor_caps.vnmi)
+		to_vmx(vcpu)->soft_nmi_masked = true;
+}
+
+void vmx_cancel_injection(struct vcpu *vcpu)
+{
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+}
+
+u32 vmx_get_shadow(struct vcpu *vcpu)
+{
+	u32 state = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	return (state & GUEST_INTR_STATE_STI ? SHADOW_STI : 0) |
+	       (state & GUEST_INTR_STATE_MOV_SS ? SHADOW_MOV_SS : 0);
+}
+
+static void change_state(u32 clear, u32 set)
+{
+	u32 old = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	u32 new = (old & ~clear) | set;
+
+	if (new != old)
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, new);
+}
+
+/* Not both at once: 26.3.1.5. */
+void vmx_set_shadow(struct vcpu *vcpu, u32 shadow)
+{
+	u32 set = 0;
+
+	if (shadow & SHADOW_MOV_SS)
+		set = GUEST_INTR_STATE_MOV_SS;
+	else if (shadow & SHADOW_STI)
+		set = GUEST_INTR_STATE_STI;
+	change_state(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS, set);
+}
+
+bool vmx_get_nmi_mask(struct vcpu *vcpu)
+{
+	if (!vendor_caps.vnmi)
+		return to_vmx(vcpu)->soft_nmi_masked;
+	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
+}
+
+void vmx_set_nmi_mask(struct vcpu *vcpu, bool masked)
+{
+	to_vmx(vcpu)->soft_nmi_masked = masked;
+	if (vendor_caps.vnmi)
+		change_state(GUEST_INTR_STATE_NMI, masked ? GUEST_INTR_STATE_NMI : 0);
+}
+
+void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
+{
+	u32 proc = on ? vmx->proc | bits : vmx->proc & ~bits;
+
+	if (proc == vmx->proc)
+		return;
+	vmx->proc = proc;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc);
+}
+
+void vmx_irq_window(struct vcpu *vcpu, bool want)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	/* Without virtual NMIs their window is approximated by this one. */
+	if (!want && !vendor_caps.vnmi && vmx->soft_nmi_masked)
+		return;
+	vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, want);
+}
+
+/*
+ * NMI windows need virtual NMIs. Without: a guest that takes interrupts again
+ * has left its NMI handler, in all likelihood.
+ */
+void vmx_nmi_window(struct vcpu *vcpu, bool want)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vendor_caps.vnmi)
+		vmx_set_proc(vmx, CPU_BASED_NMI_WINDOW_EXITING, want);
+	else if (want)
+		vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, true);
+}
+
+/* Exit when the TPR falls below where it is now: 29.1.2. */
+void vmx_tpr_window(struct vcpu *vcpu, bool want)
+{
+	if (!(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
+		return;
+	/*
+	 * The threshold may not exceed the TPR itself (26.2.1.1). User space
+	 * that is the irqchip wants to see each write instead.
+	 */
+	if (vcpu->arch.lapic)
+		vmcs_write(TPR_THRESHOLD, want ? vcpu->arch.cr8 : 0);
+	else
+		vmx_set_proc(to_vmx(vcpu), CPU_BASED_CR8_LOAD_EXITING, want);
+}

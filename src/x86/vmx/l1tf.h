@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * When to warn that a sibling thread can read what a guest's host left in the
+ * L1D. The decision alone, so that it can be tested over all its inputs.
+ */
+#ifndef MINIKVM_X86_VMX_L1TF_H
+#define MINIKVM_X86_VMX_L1TF_H
+
+/* The kernel's mitigations, as far as they differ here. */
+enum l1tf_choice {
+	L1TF_CHOICE_OFF,		/* the admin said so: no word about it */
+	L1TF_CHOICE_FLUSH_NOWARN,	/* likewise */
+	L1TF_CHOICE_FLUSH,		/* flushes, and leaves SMT as it is */
+	L1TF_CHOICE_FULL_FORCE,		/* SMT is off and stays off */
+};
+
+/**
+ * l1tf_smt_warning() - is SMT an open door, now?
+ * @affected:		the CPU has the bug
+ * @choice:		what the mitigation does
+ * @siblings_online:	two threads of a core are online at this moment
+ *
+ * Return: whether to warn.
+ */
+static inline bool l1tf_smt_warning(bool affected, enum l1tf_choice choice,
+				    bool siblings_online)
+{
+	return affected && choice == L1TF_CHOICE_FLUSH && siblings_online;
+}
+
+#endif
