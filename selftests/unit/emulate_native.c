@@ -497,6 +497,7 @@ static bool is_suitable(const struct emul_insn *insn)
 	case EMUL_OP_LFS:
 	case EMUL_OP_LGS:
 	case EMUL_OP_SMSW:
+	case EMUL_OP_LMSW:
 		return false;
 	case EMUL_OP_ENTER:
 		return !(insn->imm2 & 31);

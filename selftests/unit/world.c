@@ -156,6 +156,12 @@ static void op_set_segment(struct emul *e, enum emul_seg seg, const struct kvm_s
 	world_of(e)->seg[seg] = *s;
 }
 
+static int op_lmsw(struct emul *e, u16 msw)
+{
+	world_of(e)->msw = msw;
+	return EMUL_OK;
+}
+
 static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
 {
 	struct world *w = world_of(e);
@@ -216,6 +222,7 @@ static const struct emul_ops ops = {
 	.probe = op_probe,
 	.segment = op_segment,
 	.set_segment = op_set_segment,
+	.lmsw = op_lmsw,
 	.sysreg = op_sysreg,
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,

@@ -46,6 +46,7 @@ struct world {
 	u64 gpr[16];
 	struct kvm_segment seg[EMUL_SEG_NONE];
 	u64 cr0, cr4, xcr0, cpl, efer, gdt_base, gdt_limit;
+	u16 msw;	/* what LMSW loaded */
 	u8 vec[16][32];
 	u8 mmx[8][8];
 	u64 base;

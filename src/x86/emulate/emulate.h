@@ -265,6 +265,11 @@ struct emul_ops {
 	 * instruction does. May be NULL: EMUL_UNHANDLED.
 	 */
 	void (*set_segment)(struct emul *e, enum emul_seg seg, const struct kvm_segment *s);
+	/**
+	 * @lmsw: load the low bits of CR0 as LMSW does, or #GP; the last thing that it does.
+	 * May be NULL: EMUL_UNHANDLED.
+	 */
+	int (*lmsw)(struct emul *e, u16 msw);
 	/** @sysreg: value of a system register */
 	u64 (*sysreg)(struct emul *e, enum emul_sysreg reg);
 	/**
@@ -382,18 +387,5 @@ int emul_decode(struct emul *e);
  * Return: EMUL_OK, EMUL_AGAIN, EMUL_FAULT, EMUL_SUSPEND, EMUL_UNHANDLED; see there.
  */
 int emul_execute(struct emul *e);
-
-/**
- * emul_load_rm() - value of the ModRM.rm operand of an instruction that is not executed here
- * @e: context, after emul_decode()
- * @val: result, zero-extended
- *
- * For instructions that the caller carries out itself, such as LMSW with a memory operand.
- *
- * Context: that of the ops.
- *
- * Return: EMUL_OK, EMUL_FAULT, EMUL_SUSPEND, EMUL_UNHANDLED (no such operand).
- */
-int emul_load_rm(struct emul *e, u64 *val);
 
 #endif

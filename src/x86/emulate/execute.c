@@ -131,27 +131,9 @@ int emul_execute(struct emul *e)
 {
 	int rc;
 
-	if (!e->insn.row->exec)
+	if (!e->insn.row || !e->insn.row->exec)
 		return EMUL_UNHANDLED;
 	begin(e);
 	rc = run(e);
 	return rc == EMUL_OK ? commit(e) : rc;
-}
-
-int emul_load_rm(struct emul *e, u64 *val)
-{
-	const u8 *form = e->insn.row->form;
-	unsigned int i;
-	int rc;
-
-	for (i = 0; i < 2 && emul_forms[form[i]].place != PLACE_RM; i++)
-		;
-	if (i == 2)
-		return EMUL_UNHANDLED;
-	begin(e);
-	rc = emul_resolve(e, i, false);
-	if (!rc)
-		rc = emul_load(e, &e->op[i]);
-	*val = e->op[i].val;
-	return rc;
 }

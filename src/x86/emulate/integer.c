@@ -844,3 +844,13 @@ int emul_exec_smsw(struct emul *e)
 	e->op[0].val = e->ops->sysreg(e, EMUL_CR0);
 	return EMUL_OK;
 }
+
+/* The operand is loaded before the privilege is looked at; both are faults, and it has no effect. */
+int emul_exec_lmsw(struct emul *e)
+{
+	if (!e->ops->lmsw)
+		return EMUL_UNHANDLED;
+	if (e->ops->sysreg(e, EMUL_CPL))
+		return emul_raise_code(e, GP_VECTOR, 0);
+	return e->ops->lmsw(e, e->op[0].val);
+}

@@ -156,7 +156,8 @@ extern const struct emul_opcode *const emul_map_vex[4];
 	X(xchg) X(xadd) X(cmpxchg) X(cmpxchg_wide) X(bt) X(bts) X(btr) X(btc)	\
 	X(bsf) X(bsr) X(mul) X(imul) X(imul3) X(div) X(idiv)			\
 	X(push) X(pop) X(call_rel) X(call) X(jmp) X(ret) X(enter) X(leave)	\
-	X(mov_sreg) X(push_sreg) X(pop_sreg) X(load_far) X(jmp_far) X(smsw)	\
+	X(mov_sreg) X(push_sreg) X(pop_sreg) X(load_far) X(jmp_far)		\
+	X(smsw) X(lmsw)								\
 	X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in) X(out)	\
 	X(xlat) X(clflush)						\
 	X(vec_move) X(vec_merge) X(vec_dup) X(vec_low) X(vec_high) X(vec_store_high)

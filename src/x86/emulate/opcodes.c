@@ -382,7 +382,7 @@ static table_t group7_memory = {
 	D(LIDT, ROW_FORCE64, M, NONE, NONE),
 	I(SMSW, smsw, ROW_STORE, EwRv, NONE, NONE),
 	{},
-	D(LMSW, 0, Ew, NONE, NONE),
+	I(LMSW, lmsw, ROW_LOAD, Ew, NONE, NONE),
 	D(INVLPG, 0, M, NONE, NONE),
 };
 
@@ -417,7 +417,7 @@ static table_t group7_f8 = {
 
 static table_t group7_register = {
 	BY_RM(group7_c0), BY_RM(group7_c8), BY_RM(group7_d0), BY_RM(group7_d8),
-	I(SMSW, smsw, ROW_STORE, EwRv, NONE, NONE), {}, D(LMSW, 0, Ew, NONE, NONE), BY_RM(group7_f8),
+	I(SMSW, smsw, ROW_STORE, EwRv, NONE, NONE), {}, I(LMSW, lmsw, ROW_LOAD, Ew, NONE, NONE), BY_RM(group7_f8),
 };
 
 static table_t group7_mod = { BY_REG(group7_memory), BY_REG(group7_register) };
