@@ -567,6 +567,10 @@ static void vector_state(void)
 static void vector_upper_half(void)
 {
 	long_mode();
+	w.x87_pending = true;
+	w.gpr[EMUL_RBX] = 1ULL << 50;
+	CODE("\x0f\x7f\x03");			/* movq %mm0, (%rbx) */
+	CHECK(faulted(world_run(&w, 1), MF_VECTOR, false, 0));
 	memset(w.vec, 0xee, sizeof(w.vec));
 	w.gpr[EMUL_RBX] = BASE + 0x1000;
 	CODE("\x0f\x10\x03");
@@ -767,7 +771,7 @@ static const struct {
 	RULE(string_output, "REP OUTS"),
 	RULE(string_count_changes, "rCX changes while user space has the exit"),
 	RULE(vector_state, "#UD and #NM of vector instructions"),
-	RULE(vector_upper_half, "upper halves of vector registers"),
+	RULE(vector_upper_half, "upper halves of vector registers, #MF of MMX"),
 };
 
 int main(int argc, char **argv)

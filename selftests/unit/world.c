@@ -204,6 +204,14 @@ static void op_write_vec(struct emul *e, unsigned int reg, const void *buf, unsi
 	memcpy(world_of(e)->vec[reg], buf, len);
 }
 
+static int op_check_mmx(struct emul *e)
+{
+	if (!world_of(e)->x87_pending)
+		return EMUL_OK;
+	e->fault = (struct emul_fault){ .vector = MF_VECTOR };
+	return EMUL_FAULT;
+}
+
 static void op_read_mmx(struct emul *e, unsigned int reg, void *buf)
 {
 	memcpy(buf, world_of(e)->mmx[reg], 8);
@@ -228,6 +236,7 @@ static const struct emul_ops ops = {
 	.pio_out = op_pio_out,
 	.read_vec = op_read_vec,
 	.write_vec = op_write_vec,
+	.check_mmx = op_check_mmx,
 	.read_mmx = op_read_mmx,
 	.write_mmx = op_write_mmx,
 };

@@ -49,6 +49,7 @@ struct world {
 	u16 msw;	/* what LMSW loaded */
 	u8 vec[16][32];
 	u8 mmx[8][8];
+	bool x87_pending;
 	u64 base;
 	u8 mem[WORLD_SIZE];
 	u8 page[WORLD_PAGES];

@@ -286,7 +286,12 @@ struct emul_ops {
 	void (*read_vec)(struct emul *e, unsigned int reg, void *buf, unsigned int len);
 	/** @write_vec: 16 bytes: leave the bits above as they are; 32 bytes: zero those above */
 	void (*write_vec)(struct emul *e, unsigned int reg, const void *buf, unsigned int len);
-	/** @read_mmx: copy the 8 bytes of MMX register @reg; may be NULL */
+	/**
+	 * @check_mmx: EMUL_FAULT with #MF if an x87 exception is pending, as every MMX
+	 * instruction finds out. May be NULL: no MMX instruction is handled.
+	 */
+	int (*check_mmx)(struct emul *e);
+	/** @read_mmx: copy the 8 bytes of MMX register @reg */
 	void (*read_mmx)(struct emul *e, unsigned int reg, void *buf);
 	/** @write_mmx: write an MMX register, with the side effects on the x87 state */
 	void (*write_mmx)(struct emul *e, unsigned int reg, const void *buf);

@@ -37,12 +37,14 @@ static bool has_place(const struct emul *e, enum emul_place place)
 static int begin(struct emul *e)
 {
 	bool mmx = has_place(e, PLACE_MMX_REG);
+	int rc;
 
 	if (!e->ops->read_vec || !e->ops->write_vec)
 		return EMUL_UNHANDLED;
-	if (mmx && (!e->ops->read_mmx || !e->ops->write_mmx))
+	if (mmx && !e->ops->check_mmx)
 		return EMUL_UNHANDLED;
-	return check_enabled(e, mmx);
+	rc = check_enabled(e, mmx);
+	return rc || !mmx ? rc : e->ops->check_mmx(e);
 }
 
 /* The first bytes of an operand, followed by zeros. */
