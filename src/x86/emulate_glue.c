@@ -185,8 +185,35 @@ static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
 static void op_segment(struct emul *e, enum emul_seg seg, struct kvm_segment *out)
 {
 	BUILD_BUG_ON((int)EMUL_SEG_CS != SEG_CS || (int)EMUL_SEG_GS != SEG_GS ||
-		     (int)EMUL_SEG_TR != SEG_TR);
+		     (int)EMUL_SEG_TR != SEG_TR || (int)EMUL_SEG_LDTR != SEG_LDTR);
 	static_call(vendor_get_segment)(emul_vcpu(e), (enum seg)seg, out);
+}
+
+static void op_set_segment(struct emul *e, enum emul_seg seg, const struct kvm_segment *s)
+{
+	static_call(vendor_set_segment)(emul_vcpu(e), (enum seg)seg, s);
+}
+
+/* LMSW can set PE, and can't clear it. */
+static int op_lmsw(struct emul *e, u16 msw)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+
+	if (!set_cr0(vcpu, (vcpu->arch.cr0 & ~0xeULL) | (msw & 0xf)))
+		return EMUL_OK;
+	e->fault = (struct emul_fault){
+		.vector = X86_TRAP_GP,
+		.has_error_code = e->mode != EMUL_REAL,
+	};
+	return EMUL_FAULT;
+}
+
+static struct kvm_dtable gdt(struct vcpu *vcpu)
+{
+	struct kvm_dtable dt;
+
+	static_call(vendor_get_gdt)(vcpu, &dt);
+	return dt;
 }
 
 static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
@@ -202,6 +229,12 @@ static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
 		return vcpu->arch.cr4;
 	case EMUL_XCR0:
 		return vcpu->arch.xcr0;
+	case EMUL_EFER:
+		return vcpu->arch.efer;
+	case EMUL_GDT_BASE:
+		return gdt(vcpu).base;
+	case EMUL_GDT_LIMIT:
+		return gdt(vcpu).limit;
 	}
 	return 0;
 }
@@ -319,6 +352,51 @@ static void op_write_vec(struct emul *e, unsigned int reg, const void *buf, unsi
 	fpregs_unlock();
 }
 
+#define MMX_REGS(M)	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+#define LOAD_MM(n)	case n: asm volatile("movq %0, %%mm" #n : : "m" (*v)); break;
+#define SAVE_MM(n)	case n: asm volatile("movq %%mm" #n ", %0" : "=m" (*v)); break;
+
+static void save_mm(unsigned int reg, u64 *v)
+{
+	switch (reg) { MMX_REGS(SAVE_MM) }
+}
+
+static void load_mm(unsigned int reg, const u64 *v)
+{
+	switch (reg) { MMX_REGS(LOAD_MM) }
+}
+
+/* With an x87 exception pending, MOVQ would raise #MF here, in the host. */
+static int op_check_mmx(struct emul *e)
+{
+	u16 status;
+
+	fpregs_lock();
+	compat_fpregs_load();
+	asm volatile("fnstsw %0" : "=m" (status));
+	fpregs_unlock();
+	if (!(status & 0x80))
+		return EMUL_OK;
+	e->fault = (struct emul_fault){ .vector = X86_TRAP_MF };
+	return EMUL_FAULT;
+}
+
+static void op_read_mmx(struct emul *e, unsigned int reg, void *buf)
+{
+	fpregs_lock();
+	compat_fpregs_load();
+	save_mm(reg, buf);
+	fpregs_unlock();
+}
+
+static void op_write_mmx(struct emul *e, unsigned int reg, const void *buf)
+{
+	fpregs_lock();
+	compat_fpregs_load();
+	load_mm(reg, buf);
+	fpregs_unlock();
+}
+
 static const struct emul_ops emul_ops = {
 	.fetch		= op_fetch,
 	.read		= op_read,
@@ -326,11 +404,16 @@ static const struct emul_ops emul_ops = {
 	.cmpxchg	= op_cmpxchg,
 	.probe		= op_probe,
 	.segment	= op_segment,
+	.set_segment	= op_set_segment,
+	.lmsw		= op_lmsw,
 	.sysreg		= op_sysreg,
 	.pio_in		= op_pio_in,
 	.pio_out	= op_pio_out,
 	.read_vec	= op_read_vec,
 	.write_vec	= op_write_vec,
+	.check_mmx	= op_check_mmx,
+	.read_mmx	= op_read_mmx,
+	.write_mmx	= op_write_mmx,
 };
 
 /* --- The instruction at RIP. --- */
@@ -436,8 +519,8 @@ static void commit(struct vcpu *vcpu)
 	const struct emul *e = &vcpu->arch.emul;
 
 	vcpu->arch.rip = e->rip;
-	vcpu->arch.rflags = e->rflags & ~(u64)X86_EFLAGS_RF;
-	static_call(vendor_set_shadow)(vcpu, 0);
+	vcpu->arch.rflags = e->rflags;
+	static_call(vendor_set_shadow)(vcpu, e->mov_ss ? SHADOW_MOV_SS : 0);
 	if (e->single_step)
 		queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
 }
@@ -461,7 +544,7 @@ static int execute(struct vcpu *vcpu)
 		emul_replay_forget(&vcpu->arch.replay);
 		if (rc == EMUL_OK || rc == EMUL_AGAIN)
 			commit(vcpu);
-	} while (rc == EMUL_AGAIN && --n && !interrupted(vcpu));
+	} while (rc == EMUL_AGAIN && !e->single_step && --n && !interrupted(vcpu));
 
 	if (rc == EMUL_FAULT)
 		raise(vcpu, &e->fault);
@@ -473,6 +556,8 @@ static int resume_locked(struct vcpu *vcpu)
 	struct emul_replay *replay = &vcpu->arch.replay;
 	struct emul_piece *piece = emul_replay_pending(replay);
 
+	/* User space may have set registers; the general ones are read where they are. */
+	vcpu->arch.emul.rflags = vcpu->arch.rflags;
 	if (piece->kind == EMUL_PIECE_MMIO_READ)
 		memcpy(piece->data, vcpu->run->mmio.data, sizeof(piece->data));
 	emul_replay_answered(replay);

@@ -366,8 +366,9 @@ static int exit_cr(struct vcpu *vcpu)
 	if (!exit->cr.decoded) {
 		int r = emulate_decode_operand(vcpu);
 
+		/* LMSW and SMSW with memory, which may be a device */
 		if (r <= 0)
-			return r < 0 ? 1 : emulate_failed(vcpu);
+			return r < 0 ? 1 : emulate_instruction(vcpu);
 	}
 	if (exit->cr.clts)
 		return skip_or_gp(vcpu, set_cr0(vcpu, vcpu->arch.cr0 & ~X86_CR0_TS));
