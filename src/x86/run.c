@@ -359,16 +359,16 @@ int arch_vcpu_run(struct vcpu *vcpu)
 	if (vcpu->run->kvm_valid_regs || vcpu->run->kvm_dirty_regs)
 		return -EINVAL;
 	vcpu->arch.has_run = true;
-	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	run_page_in(vcpu);
 	fpu_enter(vcpu);
 	/* What is half done is finished even if the guest shall not run on. */
 	r = complete_last(vcpu);
 	if (r > 0) {
+		/* The exit reason stays last time's: user space may not be done. */
 		if (compat_immediate_exit(vcpu->run)) {
-			vcpu->run->exit_reason = KVM_EXIT_INTR;
 			r = -EINTR;
 		} else {
+			vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 			r = run_loop(vcpu);
 		}
 	}
