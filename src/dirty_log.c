@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The dirty log of a memslot. A bit is set when a page is made writable, or
- * written by the module; it is taken by KVM_GET_DIRTY_LOG or
- * KVM_CLEAR_DIRTY_LOG, which then have the page write-protected again.
+ * The dirty log of a memslot: one bit a page, in three levels, so that nothing
+ * costs more than there is dirt.
  *
- * Order, so that no write is lost: the bit is cleared, the page is
- * write-protected, the TLBs are flushed, and only then does user space read
- * the page. Who makes a page writable maps it first and sets the bit then.
+ *	log	chunks by number; a chunk that is dirty is tagged DIRTY
+ *	chunk	128 MiB of guest: 64 groups, and which of them are dirty
+ *	group	2 MiB of guest: 8 words of 64 pages
+ *
+ * A chunk is allocated with the first page that is dirty in it. One that is
+ * not there is clean; or, if the log began with all pages dirty
+ * (KVM_DIRTY_LOG_INITIALLY_SET), dirty as a whole.
+ *
+ * Order, so that no write is lost:
+ *  - Who makes a page writable maps it first, and sets its bit before a vCPU
+ *    runs again. Who reads the log takes the bit first, write-protects the
+ *    page then, and flushes the TLBs before user space is told.
+ *  - A bit is set from the page up, and a level that says clean is looked at
+ *    again after it was made to say so: see mark() and tidy().
  */
 #include <linux/bitops.h>
 #include <linux/kvm.h>
@@ -17,25 +27,41 @@
 #include <minikvm/mmu.h>
 #include <minikvm/vm.h>
 
-static size_t bitmap_longs(const struct memslot *slot)
-{
-	return BITS_TO_LONGS(slot->npages);
-}
+#define DIRTY		XA_MARK_0
+
+#define GROUP_WORDS	8
+#define CHUNK_GROUPS	64
+#define CHUNK_WORDS	(CHUNK_GROUPS * GROUP_WORDS)
+#define CHUNK_PAGES	(CHUNK_WORDS * 64UL)
+
+struct dirty_chunk {
+	u64 groups;			/* which have a bit set, or had */
+	u64 words[CHUNK_WORDS];
+};
+
+struct dirty_log {
+	struct xarray chunks;
+	bool initially_set;		/* what a missing chunk says */
+};
+
+/* --- Life. --- */
 
 /**
  * dirty_log_alloc() - a log for a slot that begins to be logged
  * @vm:		the VM
  * @slot:	not yet published
  *
- * Context: sleeps. Return: 0 or -ENOMEM.
+ * Context: sleeps. Return: 0 or -ENOMEM. Costs the same for any size.
  */
 int dirty_log_alloc(struct vm *vm, struct memslot *slot)
 {
-	slot->dirty_bitmap = kvcalloc(bitmap_longs(slot), sizeof(long), GFP_KERNEL_ACCOUNT);
-	if (!slot->dirty_bitmap)
+	struct dirty_log *log = kzalloc(sizeof(*log), GFP_KERNEL_ACCOUNT);
+
+	if (!log)
 		return -ENOMEM;
-	if (vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET)
-		bitmap_set(slot->dirty_bitmap, 0, slot->npages);
+	xa_init(&log->chunks);
+	log->initially_set = vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET;
+	slot->log = log;
 	return 0;
 }
 
@@ -45,8 +71,97 @@ int dirty_log_alloc(struct vm *vm, struct memslot *slot)
  */
 void dirty_log_free(struct memslot *slot)
 {
-	kvfree(slot->dirty_bitmap);
-	slot->dirty_bitmap = NULL;
+	struct dirty_chunk *chunk;
+	unsigned long index;
+
+	if (!slot->log)
+		return;
+	xa_for_each(&slot->log->chunks, index, chunk)
+		kfree(chunk);
+	xa_destroy(&slot->log->chunks);
+	kfree(slot->log);
+	slot->log = NULL;
+}
+
+/* --- One bit, from the page up, and back down. --- */
+
+static void tag(struct dirty_log *log, unsigned long index)
+{
+	xa_set_mark(&log->chunks, index, DIRTY);
+}
+
+static void set_group(struct dirty_log *log, unsigned long index,
+		      struct dirty_chunk *chunk, unsigned int group)
+{
+	u64 before;
+
+	if (READ_ONCE(chunk->groups) & BIT_ULL(group))
+		return;
+	before = atomic64_fetch_or(BIT_ULL(group), (atomic64_t *)&chunk->groups);
+	if (!before)
+		tag(log, index);
+}
+
+/*
+ * A group, and a chunk, that may have become clean. What is set meanwhile is
+ * seen here, if whoever set it still saw the old summary.
+ */
+static void tidy(struct dirty_log *log, unsigned long index,
+		 struct dirty_chunk *chunk, unsigned int group)
+{
+	u64 *word = chunk->words + group * GROUP_WORDS;
+
+	if (memchr_inv(word, 0, GROUP_WORDS * sizeof(*word)))
+		return;
+	atomic64_andnot(BIT_ULL(group), (atomic64_t *)&chunk->groups);
+	smp_mb();
+	if (memchr_inv(word, 0, GROUP_WORDS * sizeof(*word))) {
+		set_group(log, index, chunk, group);
+		return;
+	}
+	if (READ_ONCE(chunk->groups))
+		return;
+	xa_clear_mark(&log->chunks, index, DIRTY);
+	smp_mb();
+	if (READ_ONCE(chunk->groups))
+		tag(log, index);
+}
+
+/* The pages after the slot's last are never dirty. */
+static void fill(struct dirty_chunk *chunk, unsigned long npages)
+{
+	unsigned long n = min(npages, CHUNK_PAGES), words = n / 64;
+
+	memset(chunk->words, 0xff, words * sizeof(u64));
+	if (n % 64)
+		chunk->words[words] = GENMASK_ULL(n % 64 - 1, 0);
+	chunk->groups = ~0ULL;
+}
+
+/*
+ * The chunk, made if need be. Running out of memory must not lose a write that
+ * has happened: these allocations do not fail.
+ */
+static struct dirty_chunk *get_chunk(struct memslot *slot, unsigned long index)
+{
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOFAIL;
+	struct dirty_log *log = slot->log;
+	struct dirty_chunk *chunk, *other;
+
+	chunk = xa_load(&log->chunks, index);
+	if (likely(chunk))
+		return chunk;
+	chunk = kzalloc(sizeof(*chunk), gfp);
+	if (log->initially_set)
+		fill(chunk, slot->npages - index * CHUNK_PAGES);
+	other = xa_cmpxchg(&log->chunks, index, NULL, chunk, gfp);
+	if (other) {
+		kfree(chunk);
+		return other;
+	}
+	if (log->initially_set)
+		tag(log, index);
+	return chunk;
 }
 
 /**
@@ -55,76 +170,146 @@ void dirty_log_free(struct memslot *slot)
  * @slot:	its slot
  * @gfn:	its frame
  *
- * Context: any.
+ * Context: may sleep, the first time in each 128 MiB.
  */
 void dirty_log_mark(struct vm *vm, struct memslot *slot, gfn_t gfn)
 {
-	unsigned long bit = gfn - slot->base_gfn;
+	unsigned long page = gfn - slot->base_gfn, index = page / CHUNK_PAGES;
+	struct dirty_chunk *chunk;
+	unsigned long *word;
 
+	if (!slot->log)
+		return;
+	chunk = get_chunk(slot, index);
+	page %= CHUNK_PAGES;
+	word = (unsigned long *)&chunk->words[page / 64];
 	/* The test spares the cache line of a page that is dirty already. */
-	if (slot->dirty_bitmap && !test_bit(bit, slot->dirty_bitmap))
-		set_bit(bit, slot->dirty_bitmap);
+	if (!test_bit(page % 64, word))
+		set_bit(page % 64, word);
+	smp_mb__after_atomic();
+	set_group(slot->log, index, chunk, page / 64 / GROUP_WORDS);
+}
+
+/* --- KVM_GET_DIRTY_LOG. --- */
+
+struct reader {
+	struct vm *vm;
+	struct memslot *slot;
+	u64 __user *user;
+	unsigned long words;		/* of the bitmap */
+	unsigned long done;		/* of them, written */
+	bool take;			/* reading clears */
+	bool flush;
+};
+
+/* Clean words, up to but without @until. */
+static int emit_clean(struct reader *r, unsigned long until)
+{
+	unsigned long n = until - r->done;
+
+	if (n && clear_user(r->user + r->done, n * sizeof(u64)))
+		return -EFAULT;
+	r->done = until;
+	return 0;
+}
+
+static int emit_word(struct reader *r, u64 *word)
+{
+	gfn_t gfn = r->slot->base_gfn + r->done * 64;
+	u64 mask = READ_ONCE(*word);
+
+	if (mask && r->take) {
+		mask = xchg(word, 0);
+		mmu_write_protect(r->vm, gfn, mask);
+		r->flush = true;
+	}
+	if (put_user(mask, r->user + r->done)) {
+		/* What was not handed over is still dirty. */
+		atomic64_or(mask, (atomic64_t *)word);
+		return -EFAULT;
+	}
+	r->done++;
+	return 0;
+}
+
+static int emit_group(struct reader *r, unsigned long index, struct dirty_chunk *chunk,
+		      unsigned int group)
+{
+	unsigned long first = index * CHUNK_WORDS + group * GROUP_WORDS;
+	int i, ret = emit_clean(r, first);
+
+	for (i = 0; !ret && i < GROUP_WORDS && r->done < r->words; i++)
+		ret = emit_word(r, &chunk->words[group * GROUP_WORDS + i]);
+	if (r->take)
+		tidy(r->slot->log, index, chunk, group);
+	return ret;
+}
+
+static int emit_chunk(struct reader *r, unsigned long index, struct dirty_chunk *chunk)
+{
+	unsigned long groups = READ_ONCE(chunk->groups);
+	unsigned int group;
+	int ret = 0;
+
+	for_each_set_bit(group, &groups, CHUNK_GROUPS) {
+		if (index * CHUNK_WORDS + group * GROUP_WORDS >= r->words)
+			break;
+		ret = emit_group(r, index, chunk, group);
+		if (ret)
+			break;
+	}
+	cond_resched();
+	return ret;
+}
+
+/* The next chunk that has something to say. One that is missing is made. */
+static struct dirty_chunk *next_chunk(struct reader *r, unsigned long *index)
+{
+	struct dirty_log *log = r->slot->log;
+
+	if (!log->initially_set)
+		return xa_find(&log->chunks, index, ULONG_MAX, DIRTY);
+	return *index * CHUNK_WORDS < r->words ? get_chunk(r->slot, *index) : NULL;
+}
+
+static int emit_log(struct reader *r)
+{
+	struct dirty_chunk *chunk;
+	unsigned long index;
+	int ret;
+
+	for (index = 0; (chunk = next_chunk(r, &index)); index++) {
+		ret = emit_chunk(r, index, chunk);
+		if (ret)
+			return ret;
+	}
+	return emit_clean(r, r->words);
 }
 
 static struct memslot *logged_slot(struct vm *vm, u32 id)
 {
-	struct memslot *slot = id < MEMSLOTS_MAX ? memslot_by_id(vm, id) : NULL;
+	struct memslot *slot = memslot_by_id(vm, id);
 
-	return slot && slot->dirty_bitmap ? slot : NULL;
-}
-
-/* Set bits of a word that vCPUs set bits of as well. */
-static void set_mask(struct memslot *slot, unsigned long word, unsigned long mask)
-{
-	atomic_long_or(mask, (atomic_long_t *)&slot->dirty_bitmap[word]);
-}
-
-/* Clear the bits of @mask, and say which of them were set. */
-static unsigned long take_mask(struct memslot *slot, unsigned long word, unsigned long mask)
-{
-	return mask & atomic_long_fetch_andnot(mask, (atomic_long_t *)&slot->dirty_bitmap[word]);
-}
-
-/* Without manual protection, reading the log also starts it anew. */
-static int take_all(struct vm *vm, struct memslot *slot, unsigned long __user *user)
-{
-	unsigned long i, mask;
-	bool flush = false;
-	int r = 0;
-
-	for (i = 0; i < bitmap_longs(slot); i++) {
-		mask = READ_ONCE(slot->dirty_bitmap[i]) ?
-			xchg(&slot->dirty_bitmap[i], 0) : 0;
-		if (mask) {
-			mmu_write_protect(vm, slot->base_gfn + i * BITS_PER_LONG, mask);
-			flush = true;
-		}
-		if (put_user(mask, user + i)) {
-			/* What was not handed over is still dirty. */
-			set_mask(slot, i, mask);
-			r = -EFAULT;
-			break;
-		}
-		cond_resched();
-	}
-	if (flush)
-		mmu_tlb_flush_vm(vm);
-	return r;
+	return slot && slot->log ? slot : NULL;
 }
 
 static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
 {
-	struct memslot *slot;
+	struct reader r = {
+		.vm = vm,
+		.slot = logged_slot(vm, log->slot),
+		.user = log->dirty_bitmap,
+		.take = !vm->manual_dirty_log,
+	};
+	int ret;
 
-	if (log->slot >= MEMSLOTS_MAX)
-		return -EINVAL;
-	slot = logged_slot(vm, log->slot);
-	if (!slot)
+	if (!r.slot)
 		return -ENOENT;
-	if (!vm->manual_dirty_log)
-		return take_all(vm, slot, log->dirty_bitmap);
-	return copy_to_user(log->dirty_bitmap, slot->dirty_bitmap,
-			    bitmap_longs(slot) * sizeof(long)) ? -EFAULT : 0;
+	r.words = DIV_ROUND_UP(r.slot->npages, 64);
+	ret = emit_log(&r);
+	if (r.flush)
+		mmu_tlb_flush_vm(vm);
+	return ret;
 }
 
 /**
@@ -132,50 +317,83 @@ static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
  * @vm:		the VM
  * @log:	slot and destination
  *
+ * What is dirty is gone through, and the rest of user space's bitmap is
+ * cleared, which is all that grows with the slot.
+ *
  * Context: sleeps. Return: 0; -EINVAL, -ENOENT (not logged), -EFAULT.
  */
 int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 {
 	int r;
 
+	if (log->slot >= MEMSLOTS_MAX)
+		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	r = get_locked(vm, log);
 	mutex_unlock(&vm->slots_lock);
 	return r;
 }
 
+/* --- KVM_CLEAR_DIRTY_LOG. --- */
+
+/* Of one word, the pages that user space has dealt with. */
+static bool clear_word(struct vm *vm, struct memslot *slot, unsigned long nr, u64 mask)
+{
+	unsigned long index = nr / CHUNK_WORDS;
+	struct dirty_chunk *chunk;
+	u64 *word;
+
+	chunk = slot->log->initially_set ? get_chunk(slot, index) :
+		xa_load(&slot->log->chunks, index);
+	if (!chunk)
+		return false;
+	nr %= CHUNK_WORDS;
+	word = &chunk->words[nr];
+	mask &= atomic64_fetch_andnot(mask, (atomic64_t *)word);
+	if (!mask)
+		return false;
+	mmu_write_protect(vm, slot->base_gfn + (index * CHUNK_WORDS + nr) * 64, mask);
+	tidy(slot->log, index, chunk, nr / GROUP_WORDS);
+	return true;
+}
+
+static bool clear_valid(const struct memslot *slot, const struct kvm_clear_dirty_log *log)
+{
+	unsigned long rest;
+
+	if (log->first_page > slot->npages)
+		return false;
+	rest = slot->npages - log->first_page;
+	/* Whole words, but for those of the slot's end. */
+	return log->num_pages <= rest && (log->num_pages == rest || !(log->num_pages & 63));
+}
+
 static int clear_locked(struct vm *vm, const struct kvm_clear_dirty_log *log)
 {
-	struct memslot *slot;
-	unsigned long i, first, longs, mask;
-	unsigned long __user *user = log->dirty_bitmap;
+	struct memslot *slot = logged_slot(vm, log->slot);
+	u64 __user *user = log->dirty_bitmap;
+	unsigned long i, words;
 	bool flush = false;
+	int r = 0;
+	u64 mask;
 
-	if (log->slot >= MEMSLOTS_MAX || (log->first_page & 63))
-		return -EINVAL;
-	slot = logged_slot(vm, log->slot);
 	if (!slot)
 		return -ENOENT;
-	if (log->first_page > slot->npages ||
-	    log->num_pages > slot->npages - log->first_page ||
-	    (log->num_pages < slot->npages - log->first_page && (log->num_pages & 63)))
+	if (!clear_valid(slot, log))
 		return -EINVAL;
-
-	first = log->first_page / BITS_PER_LONG;
-	longs = BITS_TO_LONGS(log->num_pages);
-	for (i = 0; i < longs; i++) {
-		if (get_user(mask, user + i))
+	words = DIV_ROUND_UP(log->num_pages, 64);
+	for (i = 0; i < words; i++) {
+		r = get_user(mask, user + i);
+		if (r)
 			break;
-		mask = take_mask(slot, first + i, mask);
-		if (mask) {
-			mmu_write_protect(vm, slot->base_gfn + (first + i) * BITS_PER_LONG, mask);
+		if (mask && clear_word(vm, slot, log->first_page / 64 + i, mask))
 			flush = true;
-		}
-		cond_resched();
+		if (!(i % CHUNK_WORDS))
+			cond_resched();
 	}
 	if (flush)
 		mmu_tlb_flush_vm(vm);
-	return i < longs ? -EFAULT : 0;
+	return r;
 }
 
 /**
@@ -189,6 +407,8 @@ int dirty_log_clear(struct vm *vm, const struct kvm_clear_dirty_log *log)
 {
 	int r;
 
+	if (log->slot >= MEMSLOTS_MAX || (log->first_page & 63))
+		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	r = clear_locked(vm, log);
 	mutex_unlock(&vm->slots_lock);

@@ -343,21 +343,21 @@ static int change(struct vm *vm, struct memslot *old,
 		return -ENOMEM;
 	if (r->flags & KVM_MEM_LOG_DIRTY_PAGES) {
 		/* A slot that stays logged keeps its log. */
-		if (old->dirty_bitmap)
-			new->dirty_bitmap = old->dirty_bitmap;
+		if (old->log)
+			new->log = old->log;
 		else
 			ret = dirty_log_alloc(vm, new);
 	}
 	if (!ret)
 		ret = moves ? move(vm, old, new) : change_flags(vm, old, new);
 	if (ret) {
-		if (new->dirty_bitmap == old->dirty_bitmap)
-			new->dirty_bitmap = NULL;
+		if (new->log == old->log)
+			new->log = NULL;
 		slot_free(new);
 		return ret;
 	}
-	if (new->dirty_bitmap == old->dirty_bitmap)
-		old->dirty_bitmap = NULL;
+	if (new->log == old->log)
+		old->log = NULL;
 	slot_free(old);
 	return 0;
 }

@@ -118,19 +118,17 @@ static int test_young(struct mmu_notifier *mn, struct mm_struct *mm,
 	return age(mn, address, address + 1, false);
 }
 
-/* The mm goes before the VM's fds do: nothing may stay mapped. */
-static void release(struct mmu_notifier *mn, struct mm_struct *mm)
-{
-	mmu_zap(notifier_vm(mn), 0, ~0ULL >> PAGE_SHIFT, true);
-}
-
+/*
+ * There is no release(): when the mm goes, no thread of it is left, so no vCPU
+ * is in the guest, and none will ever be again (vcpu_ioctl()). What the tables
+ * still say is read by nobody.
+ */
 static const struct mmu_notifier_ops ops = {
 	.invalidate_range_start	= invalidate_range_start,
 	.invalidate_range_end	= invalidate_range_end,
 	.clear_flush_young	= clear_young,
 	.clear_young		= clear_young,
 	.test_young		= test_young,
-	.release		= release,
 };
 
 /**

@@ -21,13 +21,15 @@
 /* As many as KVM says it has: 15 bits of slot id, less its private three. */
 #define MEMSLOTS_MAX	32764
 
+struct dirty_log;
+
 struct memslot {
 	gfn_t base_gfn;
 	unsigned long npages;
 	hva_t hva;
 	u32 flags;			/* KVM_MEM_* */
 	u16 id;
-	unsigned long *dirty_bitmap;	/* NULL: not logged to a bitmap */
+	struct dirty_log *log;		/* NULL: not logged */
 	struct interval_tree_node hva_node;
 };
 

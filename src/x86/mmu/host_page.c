@@ -187,7 +187,7 @@ static bool level_fits(const struct memslot *slot, gfn_t gfn, int level)
  *
  * Return: LEVEL_4K, LEVEL_2M or LEVEL_1G.
  */
-int host_level(struct vm *vm, struct memslot *slot, gfn_t gfn)
+int host_level(struct vm *vm, const struct memslot *slot, gfn_t gfn)
 {
 	unsigned long flags;
 	int level;

@@ -14,9 +14,19 @@
 #include <linux/sched.h>
 #include "x86/mmu/tdp.h"
 
+/* Tables that the end of a VM waits for: those of half a GiB, or so. */
+#define RECLAIM_NOW	256
+
 static LIST_HEAD(dead_tables);		/* by page->lru of each tree's root */
 static DEFINE_SPINLOCK(dead_lock);
 static struct workqueue_struct *reclaim_wq;
+
+static void free_table(u64 *table)
+{
+	set_page_private(virt_to_page(table), 0);
+	free_page((unsigned long)table);
+	cond_resched();
+}
 
 static void free_tree(u64 *table, int level)
 {
@@ -25,9 +35,26 @@ static void free_tree(u64 *table, int level)
 	for (i = 0; level > LEVEL_4K && i < SPTES_PER_TABLE; i++)
 		if (spte_is_table(table[i], level))
 			free_tree(spte_table(table[i]), level - 1);
-	set_page_private(virt_to_page(table), 0);
-	free_page((unsigned long)table);
-	cond_resched();
+	free_table(table);
+}
+
+/* As free_tree(), for at most @budget tables. True: all of them are gone. */
+static bool free_some(u64 *table, int level, unsigned int *budget)
+{
+	unsigned int i;
+
+	for (i = 0; level > LEVEL_4K && i < SPTES_PER_TABLE; i++) {
+		if (!spte_is_table(table[i], level))
+			continue;
+		if (!free_some(spte_table(table[i]), level - 1, budget))
+			return false;
+		table[i] = 0;
+	}
+	if (!*budget)
+		return false;
+	--*budget;
+	free_table(table);
+	return true;
 }
 
 static void reclaim(struct work_struct *work)
@@ -75,6 +102,25 @@ void reclaim_tables(struct list_head *dead)
 	list_splice_tail_init(dead, &dead_tables);
 	spin_unlock(&dead_lock);
 	queue_work(reclaim_wq, &reclaim_work);
+}
+
+/**
+ * reclaim_root() - free the tables of a VM that is no more
+ * @root: its root; no CPU, no walker will use it again
+ *
+ * A small VM leaves nothing behind; of a large one the worker frees the rest.
+ *
+ * Context: sleeps.
+ */
+void reclaim_root(u64 *root)
+{
+	unsigned int budget = RECLAIM_NOW;
+	LIST_HEAD(dead);
+
+	if (free_some(root, table_level(root), &budget))
+		return;
+	reclaim_add(&dead, root);
+	reclaim_tables(&dead);
 }
 
 int reclaim_init(void)

@@ -67,6 +67,27 @@ void spte_init(const struct spte_format *format)
 }
 
 /**
+ * tdp_last_entry() - where the walk to a frame ends
+ * @mmu:	the VM's
+ * @gfn:	the frame
+ * @level:	the entry's: LEVEL_4K, or above it a huge leaf or nothing at all
+ *
+ * Context: mmu_lock held, or RCU.
+ */
+u64 *tdp_last_entry(struct mmu *mmu, gfn_t gfn, int *level)
+{
+	u64 *table = mmu->root, *sptep, spte;
+
+	for (*level = spte_bits.levels;; (*level)--) {
+		sptep = spte_ptr(table, gfn, *level);
+		spte = READ_ONCE(*sptep);
+		if (!spte_is_table(spte, *level))
+			return sptep;
+		table = spte_table(spte);
+	}
+}
+
+/**
  * mmu_max_gfn() - the last guest frame that a table can map
  */
 gfn_t mmu_max_gfn(void)
@@ -205,16 +226,10 @@ void mmu_slot_removed(struct vm *vm, struct memslot *slot)
 /* Next frame; @young: there was a leaf that hardware used. */
 static gfn_t age_step(struct mmu *mmu, gfn_t gfn, bool clear, bool *young)
 {
-	u64 *table = mmu->root, *sptep, spte;
 	int level;
+	u64 *sptep = tdp_last_entry(mmu, gfn, &level);
+	u64 spte = READ_ONCE(*sptep);
 
-	for (level = spte_bits.levels;; level--) {
-		sptep = spte_ptr(table, gfn, level);
-		spte = READ_ONCE(*sptep);
-		if (!spte_is_table(spte, level))
-			break;
-		table = spte_table(spte);
-	}
 	if (spte_present(spte) && (spte & spte_bits.accessed)) {
 		*young = true;
 		if (clear)
@@ -302,6 +317,7 @@ int mmu_vm_init(struct vm *vm)
 		return r;
 	mmu->vm = vm;
 	spin_lock_init(&mmu->push_lock);
+	collapse_init(mmu);
 	mmu->root = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!mmu->root)
 		goto err_mmu;
@@ -332,12 +348,11 @@ err_mmu:
 void mmu_vm_destroy(struct vm *vm)
 {
 	struct mmu *mmu = vm->arch.mmu;
-	LIST_HEAD(dead);
 
 	mmu_debugfs_remove(mmu);
+	collapse_exit(mmu);
 	invalidation_exit(vm);
-	reclaim_add(&dead, mmu->root);
-	reclaim_tables(&dead);
+	reclaim_root(mmu->root);
 	kfree(mmu);
 	vm->arch.mmu = NULL;
 }

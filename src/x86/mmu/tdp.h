@@ -55,6 +55,7 @@ struct mmu {
 	spinlock_t push_lock;
 	atomic64_t tlb_done;		/* vm->tlb_gen that all vCPUs are past */
 	struct delayed_work collapse;
+	bool ending;			/* the VM goes: no new work */
 	struct dentry *debugfs;
 	atomic64_t stats[NR_MMU_STATS];
 };
@@ -70,6 +71,7 @@ static inline u64 *spte_ptr(u64 *table, gfn_t gfn, int level)
 }
 
 /* tdp.c */
+u64 *tdp_last_entry(struct mmu *mmu, gfn_t gfn, int *level);
 int table_level(const u64 *table);
 void table_set_level(u64 *table, int level);
 
@@ -85,7 +87,7 @@ int host_page_get(struct vm *vm, struct memslot *slot, gfn_t gfn, bool write,
 bool host_page_get_fast(struct memslot *slot, gfn_t gfn, bool write, struct host_page *out);
 void host_page_dirty(const struct host_page *hp);
 void host_page_put(struct host_page *hp);
-int host_level(struct vm *vm, struct memslot *slot, gfn_t gfn);
+int host_level(struct vm *vm, const struct memslot *slot, gfn_t gfn);
 
 /* fault.c */
 u64 spte_make_leaf(const struct host_page *hp, int level, bool write);
@@ -97,6 +99,7 @@ void protect_push(struct mmu *mmu, struct memslot *slot, gfn_t gfn, u64 *sptep, 
 void collapse_init(struct mmu *mmu);
 void collapse_exit(struct mmu *mmu);
 void collapse_later(struct vm *vm);
+void collapse_now(struct mmu *mmu);
 
 /* tlb.c */
 void tlb_mark(struct vm *vm);
@@ -106,5 +109,6 @@ int reclaim_init(void);
 void reclaim_exit(void);
 void reclaim_add(struct list_head *dead, u64 *table);
 void reclaim_tables(struct list_head *dead);
+void reclaim_root(u64 *root);
 
 #endif

@@ -135,20 +135,6 @@ void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot 
 		collapse_later(vm);
 }
 
-/* The entry of a frame: at level 1, or the one above that ends the walk. */
-static u64 *last_entry(struct mmu *mmu, gfn_t gfn, int *level)
-{
-	u64 *table = mmu->root, *sptep, spte;
-
-	for (*level = spte_bits.levels;; (*level)--) {
-		sptep = spte_ptr(table, gfn, *level);
-		spte = READ_ONCE(*sptep);
-		if (!spte_is_table(spte, *level))
-			return sptep;
-		table = spte_table(spte);
-	}
-}
-
 /**
  * mmu_write_protect() - the next write to some frames of a logged slot faults
  * @vm:		the VM; its slots_lock is held
@@ -159,15 +145,16 @@ static u64 *last_entry(struct mmu *mmu, gfn_t gfn, int *level)
  *
  * Context: any but interrupts.
  */
-void mmu_write_protect(struct vm *vm, gfn_t base, unsigned long mask)
+void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask)
 {
+	unsigned long bits = mask;
 	u64 *sptep = NULL, spte;
 	unsigned int bit;
 	gfn_t at = 0;
 	int level;
 
 	read_lock(&vm->mmu_lock);
-	for_each_set_bit(bit, &mask, BITS_PER_LONG) {
+	for_each_set_bit(bit, &bits, 64) {
 		gfn_t gfn = base + bit;
 
 		/* Neighbours share their table: one walk for all of them. */
@@ -175,7 +162,7 @@ void mmu_write_protect(struct vm *vm, gfn_t base, unsigned long mask)
 		    level_base(gfn, LEVEL_2M) == level_base(at, LEVEL_2M))
 			sptep += gfn - at;
 		else
-			sptep = last_entry(vm->arch.mmu, gfn, &level);
+			sptep = tdp_last_entry(vm->arch.mmu, gfn, &level);
 		at = gfn;
 		spte = READ_ONCE(*sptep);
 		if (spte_present(spte) && (spte & SPTE_WRITE))
