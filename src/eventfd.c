@@ -154,6 +154,13 @@ static void resample(struct irq_ack_notifier *n)
 		eventfd_notify(irqfd->resample_ctx);
 }
 
+/* What came while the pin was masked may be long over: ask before it is sent. */
+static void resample_unmasked(struct irq_ack_notifier *n, bool up)
+{
+	if (up)
+		resample(n);
+}
+
 static struct resampler *resampler_find(struct eventfds *eventfds, u32 gsi)
 {
 	struct resampler *resampler;
@@ -175,8 +182,7 @@ static struct resampler *resampler_create(struct eventfds *eventfds, u32 gsi)
 	INIT_LIST_HEAD(&resampler->irqfds);
 	resampler->notifier.gsi = gsi;
 	resampler->notifier.acked = resample;
-	/* What was pending while masked may be long over: ask. */
-	resampler->notifier.unmasked = resample;
+	resampler->notifier.unmasked = resample_unmasked;
 	list_add(&resampler->link, &eventfds->resamplers);
 	irq_ack_notifier_add(eventfds->vm, &resampler->notifier);
 	return resampler;

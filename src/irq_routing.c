@@ -243,7 +243,7 @@ int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
 	return r;
 }
 
-enum pin_event { PIN_ACKED, PIN_UNMASKED };
+enum pin_event { PIN_ACKED, PIN_UNMASKED, PIN_UNMASKED_UP };
 
 static void notify(struct vm *vm, u32 chip, u32 pin, enum pin_event event)
 {
@@ -254,11 +254,12 @@ static void notify(struct vm *vm, u32 chip, u32 pin, enum pin_event event)
 	gsi = srcu_dereference(vm->routing, &vm->irq_srcu)->gsi_of[chip][pin];
 	hlist_for_each_entry_srcu(n, &vm->ack_notifiers, link,
 				  srcu_read_lock_held(&vm->irq_srcu)) {
-		void (*fn)(struct irq_ack_notifier *) =
-			event == PIN_ACKED ? n->acked : n->unmasked;
-
-		if (gsi >= 0 && n->gsi == gsi && fn)
-			fn(n);
+		if (gsi < 0 || n->gsi != gsi)
+			continue;
+		if (event == PIN_ACKED)
+			n->acked(n);
+		else
+			n->unmasked(n, event == PIN_UNMASKED_UP);
 	}
 	srcu_read_unlock(&vm->irq_srcu, idx);
 }
@@ -282,18 +283,19 @@ void irq_acked(struct vm *vm, u32 chip, u32 pin)
  * @vm:		the VM
  * @chip:	KVM_IRQCHIP_*
  * @pin:	of that chip
+ * @up:		a level is waiting there, and is about to be sent
  *
  * Context: as irq_acked().
  */
-void irq_unmasked(struct vm *vm, u32 chip, u32 pin)
+void irq_unmasked(struct vm *vm, u32 chip, u32 pin, bool up)
 {
-	notify(vm, chip, pin, PIN_UNMASKED);
+	notify(vm, chip, pin, up ? PIN_UNMASKED_UP : PIN_UNMASKED);
 }
 
 /**
  * irq_ack_notifier_add() - begin to tell @n of its GSI
  * @vm:	the VM
- * @n:	gsi and acked filled in
+ * @n:	all but the link filled in
  *
  * Context: sleeps; takes vm->irq_lock.
  */

@@ -39,13 +39,14 @@ struct irq_route {
 
 /*
  * Told, under vm->irq_srcu and with no irqchip's lock held, when the guest has
- * acknowledged (EOI) what a GSI brought, and when it has unmasked its pin.
+ * acknowledged (EOI) what a GSI brought, and when it has unmasked its pin;
+ * @up: with a level waiting there.
  */
 struct irq_ack_notifier {
 	struct hlist_node link;
 	u32 gsi;
 	void (*acked)(struct irq_ack_notifier *n);
-	void (*unmasked)(struct irq_ack_notifier *n);	/* may be NULL */
+	void (*unmasked)(struct irq_ack_notifier *n, bool up);
 };
 
 int irq_routing_init(struct vm *vm);
@@ -55,7 +56,7 @@ int irq_routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries,
 int irq_set(struct vm *vm, enum irq_source source, u32 gsi, int level);
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);
 void irq_acked(struct vm *vm, u32 chip, u32 pin);
-void irq_unmasked(struct vm *vm, u32 chip, u32 pin);
+void irq_unmasked(struct vm *vm, u32 chip, u32 pin, bool up);
 void irq_ack_notifier_add(struct vm *vm, struct irq_ack_notifier *n);
 void irq_ack_notifier_del(struct vm *vm, struct irq_ack_notifier *n);
 

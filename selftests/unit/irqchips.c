@@ -84,14 +84,14 @@ void irq_acked(struct vm *v, u32 chip, u32 pin)
 	}
 }
 
-void irq_unmasked(struct vm *v, u32 chip, u32 pin)
+void irq_unmasked(struct vm *v, u32 chip, u32 pin, bool up)
 {
 	unsigned int i;
 
 	unmasks[chip][pin]++;
 	for (i = 0; i < nnotifiers; i++) {
-		if (notifiers[i]->gsi == pin && notifiers[i]->unmasked)
-			notifiers[i]->unmasked(notifiers[i]);
+		if (notifiers[i]->gsi == pin)
+			notifiers[i]->unmasked(notifiers[i], up);
 	}
 }
 

@@ -620,14 +620,10 @@ int arch_vcpu_create(struct vcpu *vcpu)
 	r = static_call(vendor_vcpu_init)(vcpu);
 	if (r)
 		goto err_mmu;
-	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 	if (vcpu->vm->arch.irqchip != IRQCHIP_NONE) {
 		r = lapic_create(vcpu);
 		if (r)
 			goto err_vendor;
-		/* All but one wait for an INIT and a SIPI. */
-		if (vcpu->id != vcpu->vm->arch.bsp_id)
-			vcpu->arch.mp_state = KVM_MP_STATE_UNINITIALIZED;
 	}
 	/* All but the boot CPU wait for a SIPI, if there is an APIC to bring it. */
 	if (vcpu->arch.lapic && vcpu->id != vcpu->vm->arch.bsp_id)

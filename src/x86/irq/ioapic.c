@@ -251,27 +251,20 @@ static u32 index_read(const struct ioapic *ioapic)
 	return ioapic->rte[pin].bits >> (ioapic->index & 1 ? 32 : 0);
 }
 
+static bool pin_waits(const struct ioapic *ioapic, unsigned int pin)
+{
+	return ioapic->rte[pin].level && (ioapic->irr & BIT(pin));
+}
+
 /*
  * A level that came while the pin was masked may be gone without our knowing,
  * if its device waits for an acknowledgement to tell us: so such devices are
  * asked before what is left is sent.
  */
-static void pin_rewritten(struct ioapic *ioapic, unsigned int pin, bool opened)
-{
-	unsigned long flags;
-
-	if (opened)
-		irq_unmasked(ioapic->vm, KVM_IRQCHIP_IOAPIC, pin);
-	raw_spin_lock_irqsave(&ioapic->lock, flags);
-	if (ioapic->rte[pin].level && (ioapic->irr & BIT(pin)))
-		pin_send(ioapic, pin);
-	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
-}
-
 static void window_write(struct ioapic *ioapic, u32 value)
 {
+	bool opened = false, up = false;
 	unsigned long flags;
-	bool opened;
 	int pin;
 
 	raw_spin_lock_irqsave(&ioapic->lock, flags);
@@ -282,10 +275,16 @@ static void window_write(struct ioapic *ioapic, u32 value)
 		opened = ioapic->rte[pin].mask;
 		rte_write(ioapic, pin, ioapic->index & 1, value);
 		opened = opened && !ioapic->rte[pin].mask;
+		up = pin_waits(ioapic, pin);
 	}
+	if (opened) {
+		raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+		irq_unmasked(ioapic->vm, KVM_IRQCHIP_IOAPIC, pin, up);
+		raw_spin_lock_irqsave(&ioapic->lock, flags);
+	}
+	if (up && pin_waits(ioapic, pin))
+		pin_send(ioapic, pin);
 	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
-	if (pin >= 0)
-		pin_rewritten(ioapic, pin, opened);
 }
 
 static int mmio_read(struct vcpu *vcpu, struct io_device *dev, gpa_t gpa,

@@ -75,7 +75,7 @@ static void pic_unlock(struct pic *pic, unsigned long flags)
 	for_each_set_bit(pin, &acked, 16)
 		irq_acked(pic->vm, pin / 8, pin);
 	for_each_set_bit(pin, &unmasked, 16)
-		irq_unmasked(pic->vm, pin / 8, pin);
+		irq_unmasked(pic->vm, pin / 8, pin, false);
 }
 
 /*

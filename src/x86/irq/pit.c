@@ -127,7 +127,7 @@ static void ticks_reset(struct pit *pit)
 }
 
 /* What was sent while the pin was masked will never be acknowledged. */
-static void tick_unmasked(struct irq_ack_notifier *n)
+static void tick_unmasked(struct irq_ack_notifier *n, bool up)
 {
 	ticks_reset(container_of(n, struct pit, notifier));
 }
