@@ -25,7 +25,7 @@ copy_sources()
 }
 
 # build_module KERNEL [MAKE_ARGUMENT]...
-# A warning is an error, for it would be seen in the first build only.
+# A warning is an error, for it would be seen in the first build only; $werror says otherwise.
 build_module()
 {
 	local dir=$TOP/build/module-$1 kernel
@@ -33,7 +33,7 @@ build_module()
 	kernel=$(kernel_dir "$1") || return
 	shift
 	(copy_sources "$dir") || return
-	make -j"$(nproc)" -C "$kernel/build" M="$dir" W=1 KCFLAGS=-Werror "$@" modules 2>&1 |
+	make -j"$(nproc)" -C "$kernel/build" M="$dir" W=1 KCFLAGS="${werror--Werror}" "$@" modules 2>&1 |
 		sed -u "s,$dir/,,g"
 	return "${PIPESTATUS[0]}"
 }
