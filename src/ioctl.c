@@ -10,6 +10,8 @@
 
 static long call_copied(const struct ioctl_row *row, void *obj, unsigned long raw)
 {
+	bool in = (_IOC_DIR(row->cmd) & _IOC_WRITE) || (row->flags & IOCTL_IN);
+	bool out = (_IOC_DIR(row->cmd) & _IOC_READ) && !(row->flags & IOCTL_IN);
 	void __user *user = (void __user *)raw;
 	size_t size = _IOC_SIZE(row->cmd);
 	u64 small[16];
@@ -22,10 +24,10 @@ static long call_copied(const struct ioctl_row *row, void *obj, unsigned long ra
 			return -ENOMEM;
 	}
 	memset(arg, 0, size);
-	if ((_IOC_DIR(row->cmd) & _IOC_WRITE) && copy_from_user(arg, user, size))
+	if (in && copy_from_user(arg, user, size))
 		goto out;
 	r = row->fn(obj, arg, raw);
-	if (r >= 0 && (_IOC_DIR(row->cmd) & _IOC_READ) && copy_to_user(user, arg, size))
+	if (r >= 0 && out && copy_to_user(user, arg, size))
 		r = -EFAULT;
 out:
 	if (arg != small)

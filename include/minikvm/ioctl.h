@@ -11,6 +11,7 @@
 #include <linux/types.h>
 
 #define IOCTL_RAW	(1u << 0)
+#define IOCTL_IN	(1u << 1)	/* reads its argument, though its number says _IOR */
 
 struct ioctl_row {
 	unsigned int cmd;

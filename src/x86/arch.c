@@ -384,11 +384,11 @@ static long vm_get_tsc_khz(void *obj, void *arg, unsigned long raw)
 static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_CREATE_IRQCHIP,		0,		vm_create_irqchip },
 	{ KVM_GET_IRQCHIP,		0,		vm_get_irqchip },
-	{ KVM_SET_IRQCHIP,		0,		vm_set_irqchip },
+	{ KVM_SET_IRQCHIP,		IOCTL_IN,	vm_set_irqchip },
 	{ KVM_CREATE_PIT,		0,		vm_create_pit },
 	{ KVM_CREATE_PIT2,		0,		vm_create_pit2 },
 	{ KVM_GET_PIT,			0,		vm_get_pit },
-	{ KVM_SET_PIT,			0,		vm_set_pit },
+	{ KVM_SET_PIT,			IOCTL_IN,	vm_set_pit },
 	{ KVM_GET_PIT2,			0,		vm_get_pit2 },
 	{ KVM_SET_PIT2,			0,		vm_set_pit2 },
 	{ KVM_REINJECT_CONTROL,		0,		vm_reinject },
