@@ -266,7 +266,8 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long raw)
 		r = arch_vcpu_ioctl(vcpu, cmd, raw);
 	vcpu_put(vcpu);
 	mutex_unlock(&vcpu->lock);
-	return r;
+	/* A vCPU's word for "no such command", as the device's. Not the VM's. */
+	return r == -ENOTTY ? -EINVAL : r;
 }
 
 static const struct file_operations vcpu_fops = {
