@@ -792,8 +792,9 @@ static bool address_ok(const struct msr_row *row, struct vcpu *vcpu, u64 *value)
  * @value:	where the value goes
  * @host:	user space asks: nothing depends on the guest's CPUID
  *
- * Context: the vCPU's thread, vm->srcu held. Return: 0; 1 if the guest gets a
- * #GP, or user space finds that there is no such MSR.
+ * Context: the vCPU's thread, vm->srcu held. Return: 0; else the guest gets a
+ * #GP: -ENOENT if there is no such MSR, -EPERM if user space has filtered it, 1
+ * for any other reason.
  */
 int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host)
 {
@@ -802,9 +803,13 @@ int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host)
 	int r;
 
 	*value = 0;
+	if (!host && msr_filtered(vcpu->vm, index, false))
+		return -EPERM;
 	if (vendor_get(row, &a, value, &r))
 		return r != 0;
-	if (!row || feature_missing(row, &a))
+	if (!row)
+		return -ENOENT;
+	if (feature_missing(row, &a))
 		return 1;
 	if (row->get)
 		return row->get(&a, value);
@@ -820,7 +825,7 @@ int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host)
  * @host:	user space asks: it may also write what a guest may only read
  *
  * Context: the vCPU's thread, vm->srcu held; may sleep (the paravirtual clocks
- * write guest memory). Return: 0, or 1 as msr_get().
+ * write guest memory). Return: as msr_get().
  */
 int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host)
 {
@@ -828,11 +833,15 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host)
 	const struct msr_row *row = find(index);
 	int r;
 
+	if (!host && msr_filtered(vcpu->vm, index, true))
+		return -EPERM;
 	if (row && !address_ok(row, vcpu, &value))
 		return 1;
 	if (vendor_set(row, &a, value, &r))
 		return r != 0;
-	if (!row || feature_missing(row, &a) || ((row->flags & MSR_RO) && !host))
+	if (!row)
+		return -ENOENT;
+	if (feature_missing(row, &a) || ((row->flags & MSR_RO) && !host))
 		return 1;
 	if ((row->flags & MSR_IGNORE) && !host)
 		return 0;
