@@ -241,6 +241,18 @@ static void apply_runtime(struct vcpu *vcpu, struct cpuid_model *m)
 	runtime_xsave(vcpu, m);
 }
 
+static void derive_words(struct cpuid_model *m)
+{
+	struct kvm_cpuid_entry2 *e;
+	unsigned int i;
+
+	for (i = 0; i < cpuid_nwords; i++) {
+		e = find(m, cpuid_words[i].function, cpuid_words[i].index);
+		m->words[cpuid_words[i].word] =
+			e ? *cpuid_entry_reg(e, cpuid_words[i].reg) : 0;
+	}
+}
+
 /**
  * cpuid_runtime() - refresh what CPUID says of the vCPU's present state
  * @vcpu: CR4, XCR0, IA32_XSS, the APIC base or MISC_ENABLE of it changed
@@ -250,6 +262,7 @@ static void apply_runtime(struct vcpu *vcpu, struct cpuid_model *m)
 void cpuid_runtime(struct vcpu *vcpu)
 {
 	apply_runtime(vcpu, &vcpu->arch.cpuid);
+	derive_words(&vcpu->arch.cpuid);
 }
 
 static u8 phys_bits(struct cpuid_model *m)
@@ -270,18 +283,6 @@ static bool says_amd(struct cpuid_model *m)
 
 	/* EBX of "AuthenticAMD", "HygonGenuine", "AMDisbetter!" */
 	return e && (e->ebx == 0x68747541 || e->ebx == 0x6f677948 || e->ebx == 0x69444d41);
-}
-
-static void derive_words(struct cpuid_model *m)
-{
-	struct kvm_cpuid_entry2 *e;
-	unsigned int i;
-
-	for (i = 0; i < cpuid_nwords; i++) {
-		e = find(m, cpuid_words[i].function, cpuid_words[i].index);
-		m->words[cpuid_words[i].word] =
-			e ? *cpuid_entry_reg(e, cpuid_words[i].reg) : 0;
-	}
 }
 
 static u64 host_cr4_reserved(void)
