@@ -421,6 +421,8 @@ bool events_wake(struct vcpu *vcpu)
 
 	if (e->exception.pending || events_in_flight(vcpu))
 		return true;
+	if (READ_ONCE(vcpu->arch.pv.unhalted))
+		return true;
 	if ((e->nmi.pending || atomic_read(&e->nmi.queued)) &&
 	    !static_call(vendor_get_nmi_mask)(vcpu))
 		return true;

@@ -2,6 +2,7 @@
 /*
  * KVM's hypercalls (Documentation/virt/kvm/x86/hypercalls.rst): one row each.
  */
+#include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <asm/apicdef.h>
 #include <asm/trap_pf.h>
@@ -39,6 +40,17 @@ static long kick_cpu(struct vcpu *vcpu, const struct hypercall_args *args)
 		vcpu_request(target, VCPU_REQ_EVENT);
 		vcpu_kick(target);
 	}
+	return 0;
+}
+
+/*
+ * a0: the APIC id of a vCPU that was preempted, and that the caller would wait
+ * for. The scheduler knows who runs next.
+ */
+static long sched_yield_to(struct vcpu *vcpu, const struct hypercall_args *args)
+{
+	if (by_apic_id(vcpu->vm, args->a[0]))
+		yield();
 	return 0;
 }
 
@@ -130,6 +142,7 @@ static const struct hypercall_row {
 	{ KVM_HC_KICK_CPU,		KVM_FEATURE_PV_UNHALT,		kick_cpu },
 	{ KVM_HC_CLOCK_PAIRING,		NO_FEATURE,			clock_pair },
 	{ KVM_HC_SEND_IPI,		KVM_FEATURE_PV_SEND_IPI,	send_ipi },
+	{ KVM_HC_SCHED_YIELD,		KVM_FEATURE_PV_SCHED_YIELD,	sched_yield_to },
 	{ KVM_HC_MAP_GPA_RANGE,		KVM_FEATURE_HC_MAP_GPA_RANGE,	map_gpa_range },
 };
 
