@@ -463,6 +463,10 @@ static const struct {
 	{ KVM_CAP_MCE,			0, cap_mce },
 	{ KVM_CAP_GET_TSC_KHZ,		1 },
 	{ KVM_CAP_TSC_CONTROL,		0, cap_tsc_control },
+	{ KVM_CAP_VM_TSC_CONTROL,	0, cap_tsc_control },
+	{ KVM_CAP_MSR_PLATFORM_INFO,	1 },
+	{ KVM_CAP_SYNC_REGS,		KVM_SYNC_X86_VALID_FIELDS },
+	{ KVM_CAP_EXIT_HYPERCALL,	EXIT_HYPERCALLS },
 	{ KVM_CAP_TSC_DEADLINE_TIMER,	1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES,	1 },
 	{ KVM_CAP_SET_BOOT_CPU_ID,	1 },
@@ -522,6 +526,20 @@ static long enable_user_msr(struct vm *vm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
+static long enable_platform_info(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	vm->arch.hide_platform_info = !cap->args[0];
+	return 0;
+}
+
+static long enable_exit_hypercall(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~EXIT_HYPERCALLS)
+		return -EINVAL;
+	vm->arch.exit_hypercalls = cap->args[0];
+	return 0;
+}
+
 static long enable_payload(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	vm->arch.exception_payload = cap->args[0];
@@ -564,6 +582,8 @@ static const struct {
 	{ KVM_CAP_DISABLE_QUIRKS2,		enable_quirks },
 	{ KVM_CAP_SPLIT_IRQCHIP,		enable_split_irqchip },
 	{ KVM_CAP_X86_USER_SPACE_MSR,		enable_user_msr },
+	{ KVM_CAP_MSR_PLATFORM_INFO,		enable_platform_info },
+	{ KVM_CAP_EXIT_HYPERCALL,		enable_exit_hypercall },
 	{ KVM_CAP_EXCEPTION_PAYLOAD,		enable_payload },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT,	enable_triple_fault },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE,	enable_emulation_exit },

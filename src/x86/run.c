@@ -283,6 +283,7 @@ static int sleep_once(struct vcpu *vcpu)
 	if (lapic_has_init_sipi(vcpu))
 		lapic_take_init_sipi(vcpu);
 	if (vcpu->arch.mp_state == KVM_MP_STATE_HALTED && events_wake(vcpu)) {
+		vcpu->arch.pv.unhalted = false;
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
 	}
@@ -354,10 +355,11 @@ static void run_page_out(struct vcpu *vcpu)
  */
 int arch_vcpu_run(struct vcpu *vcpu)
 {
-	int r = -EINTR;
+	int r;
 
-	if (vcpu->run->kvm_valid_regs || vcpu->run->kvm_dirty_regs)
-		return -EINVAL;
+	r = state_sync_in(vcpu);
+	if (r)
+		return r;
 	vcpu->arch.has_run = true;
 	run_page_in(vcpu);
 	fpu_enter(vcpu);
@@ -374,6 +376,7 @@ int arch_vcpu_run(struct vcpu *vcpu)
 	}
 	fpu_leave(vcpu);
 	run_page_out(vcpu);
+	state_sync_out(vcpu);
 	return r;
 }
 

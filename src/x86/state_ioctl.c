@@ -637,6 +637,103 @@ static long enable_cap(void *obj, void *arg, unsigned long raw)
 	return 0;
 }
 
+/* --- The same by way of the run page: KVM_CAP_SYNC_REGS. --- */
+
+/*
+ * User space may write to the page at any time, so each part is copied before
+ * anything looks at it.
+ */
+static int sync_in_regs(struct vcpu *vcpu)
+{
+	struct kvm_regs regs = vcpu->run->s.regs.regs;
+
+	state_set_regs(vcpu, &regs);
+	return 0;
+}
+
+static int sync_in_sregs(struct vcpu *vcpu)
+{
+	struct kvm_sregs sregs = vcpu->run->s.regs.sregs;
+
+	return state_set_sregs(vcpu, &sregs);
+}
+
+static int sync_in_events(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = vcpu->run->s.regs.events;
+
+	return events_set(vcpu, &events);
+}
+
+static void sync_out_regs(struct vcpu *vcpu)
+{
+	state_get_regs(vcpu, &vcpu->run->s.regs.regs);
+}
+
+static void sync_out_sregs(struct vcpu *vcpu)
+{
+	struct kvm_sregs sregs = {};
+
+	state_get_sregs(vcpu, &sregs);
+	vcpu->run->s.regs.sregs = sregs;
+}
+
+static void sync_out_events(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = {};
+
+	events_get(vcpu, &events);
+	vcpu->run->s.regs.events = events;
+}
+
+static const struct {
+	u64 flag;
+	int (*in)(struct vcpu *vcpu);
+	void (*out)(struct vcpu *vcpu);
+} sync_rows[] = {
+	{ KVM_SYNC_X86_REGS,	sync_in_regs,	sync_out_regs },
+	{ KVM_SYNC_X86_SREGS,	sync_in_sregs,	sync_out_sregs },
+	{ KVM_SYNC_X86_EVENTS,	sync_in_events,	sync_out_events },
+};
+
+/**
+ * state_sync_in() - take the state that user space left in the run page
+ * @vcpu: the vCPU, at the beginning of KVM_RUN
+ *
+ * Context: may sleep. Return: 0, or -EINVAL for parts that there are not, or
+ * what is not valid in one of them.
+ */
+int state_sync_in(struct vcpu *vcpu)
+{
+	u64 dirty = READ_ONCE(vcpu->run->kvm_dirty_regs);
+	unsigned int i;
+
+	if ((dirty | READ_ONCE(vcpu->run->kvm_valid_regs)) & ~KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(sync_rows); i++) {
+		if (!(dirty & sync_rows[i].flag))
+			continue;
+		if (sync_rows[i].in(vcpu))
+			return -EINVAL;
+		vcpu->run->kvm_dirty_regs &= ~sync_rows[i].flag;
+	}
+	return 0;
+}
+
+/**
+ * state_sync_out() - leave the state that user space wants in the run page
+ * @vcpu: the vCPU, at the end of KVM_RUN
+ */
+void state_sync_out(struct vcpu *vcpu)
+{
+	u64 wanted = READ_ONCE(vcpu->run->kvm_valid_regs);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sync_rows); i++)
+		if (wanted & sync_rows[i].flag)
+			sync_rows[i].out(vcpu);
+}
+
 static const struct ioctl_row state_ioctls[] = {
 	{ KVM_GET_REGS,		0,		get_regs },
 	{ KVM_SET_REGS,		0,		set_regs },

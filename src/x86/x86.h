@@ -6,6 +6,7 @@
 #ifndef MINIKVM_X86_H
 #define MINIKVM_X86_H
 
+#include <linux/kvm_para.h>
 #include <minikvm/vcpu.h>
 #include "x86/mmu/mmu.h"
 #include "x86/vendor.h"
@@ -104,7 +105,7 @@ static inline bool guest_has(const struct vcpu *vcpu, unsigned int feature)
 /* msr.c: @host says that user space asks, who may more than the guest */
 void msr_init(void);				/* module load: probe the list */
 void msr_vcpu_init(struct vcpu *vcpu);
-int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);	/* 0, or 1: #GP */
+int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);	/* 0, or #GP */
 int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host);
 int msr_get_feature(u32 index, u64 *value);
 int msr_index_list(struct kvm_msr_list __user *list);
@@ -151,6 +152,8 @@ bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
 
 /* state_ioctl.c: user space's way to a vCPU's state */
 long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
+int state_sync_in(struct vcpu *vcpu);		/* KVM_CAP_SYNC_REGS */
+void state_sync_out(struct vcpu *vcpu);
 void state_get_regs(struct vcpu *vcpu, struct kvm_regs *regs);
 void state_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs);
 void state_get_sregs(struct vcpu *vcpu, struct kvm_sregs *sregs);
@@ -196,6 +199,7 @@ void tsc_vcpu_init(struct vcpu *vcpu);
 extern u32 host_tsc_khz;
 
 /* hypercall.c */
+#define EXIT_HYPERCALLS	BIT_ULL(KVM_HC_MAP_GPA_RANGE)	/* that user space may ask for */
 int hypercall(struct vcpu *vcpu);		/* as exit_dispatch */
 bool hypercall_fix(struct vcpu *vcpu);		/* the other vendor's, rewritten */
 
