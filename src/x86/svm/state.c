@@ -141,6 +141,8 @@ void svm_cr0_changed(struct vcpu *vcpu)
 	vmcb->save.cr0 = vcpu->arch.cr0 & ~hidden;
 	intercept_set(vmcb, INTERCEPT_CR0_READ, vcpu->arch.cr0 & hidden);
 	vmcb_dirty(vmcb, CLEAN_CR);
+	/* As a MOV to it would, for PG and WP among others: APM 5.5.3. */
+	svm_tlb_flush(vcpu);
 	/* EFER.LMA follows CR0.PG. */
 	svm_efer_changed(vcpu);
 }
@@ -152,6 +154,8 @@ void svm_cr4_changed(struct vcpu *vcpu)
 
 	vmcb->save.cr4 = vcpu->arch.cr4 | (cr4_read_shadow() & X86_CR4_MCE);
 	vmcb_dirty(vmcb, CLEAN_CR);
+	/* PGE, PSE, PAE, SMEP: the intercept has taken the CPU's own flush. */
+	svm_tlb_flush(vcpu);
 }
 
 /* VMRUN demands SVME in the guest's EFER: APM 15.5.1. */
@@ -172,6 +176,7 @@ void svm_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	to_vmcb(vcpu)->save.cr3 = cr3;
 	vmcb_dirty(to_vmcb(vcpu), CLEAN_CR);
+	svm_tlb_flush(vcpu);
 }
 
 bool svm_cr4_valid(struct vcpu *vcpu, u64 cr4)

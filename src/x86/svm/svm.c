@@ -240,7 +240,7 @@ static void take_asid(struct svm_vcpu *svm, struct svm_cpu *c)
 	vmcb_dirty(svm->vmcb, CLEAN_ASID);
 }
 
-static void tlb_flush(struct vcpu *vcpu)
+void svm_tlb_flush(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
@@ -463,7 +463,7 @@ static const struct vendor_ops svm_ops = {
 	.tsc_changed = tsc_changed,
 	.cpuid_changed = cpuid_changed,
 	.load_root = load_root,
-	.tlb_flush = tlb_flush,
+	.tlb_flush = svm_tlb_flush,
 	.hypercall_insn = hypercall_insn,
 	.dump = svm_dump,
 };

@@ -80,6 +80,8 @@ static inline bool intercept_is_set(const struct vmcb *vmcb, unsigned int bit)
 /* svm.c */
 extern bool svm_has_flush_by_asid, svm_has_lbrv, svm_has_nrips;
 
+void svm_tlb_flush(struct vcpu *vcpu);
+
 /* exits.c: what hardware says -> struct exit */
 void svm_exit_info(struct vcpu *vcpu);
 void svm_dump(struct vcpu *vcpu);

@@ -44,8 +44,7 @@ void vmx_host_setup(void)
 void vmx_host_constants(void)
 {
 	struct desc_ptr idt;
-	u32 low, high;
-	u64 efer, pat;
+	u64 value;
 
 	vmcs_write(HOST_CS_SELECTOR, __KERNEL_CS);
 	vmcs_write(HOST_SS_SELECTOR, __KERNEL_DS);
@@ -58,12 +57,12 @@ void vmx_host_constants(void)
 	store_idt(&idt);
 	vmcs_write(HOST_IDTR_BASE, idt.address);
 	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_point);
-	rdmsr(MSR_IA32_SYSENTER_CS, low, high);
-	vmcs_write(HOST_IA32_SYSENTER_CS, low);
-	rdmsrl(MSR_EFER, efer);
-	vmcs_write(HOST_IA32_EFER, efer);
-	rdmsrl(MSR_IA32_CR_PAT, pat);
-	vmcs_write(HOST_IA32_PAT, pat);
+	rdmsrl(MSR_IA32_SYSENTER_CS, value);
+	vmcs_write(HOST_IA32_SYSENTER_CS, (u32)value);
+	rdmsrl(MSR_EFER, value);
+	vmcs_write(HOST_IA32_EFER, value);
+	rdmsrl(MSR_IA32_CR_PAT, value);
+	vmcs_write(HOST_IA32_PAT, value);
 }
 
 static void cpu_fields(int cpu)
