@@ -167,6 +167,7 @@ TEST(irqchip_order)
 	struct kvm_pit_state2 pit_state;
 	struct kvm_irq_level line = { .irq = 1, .level = 1 };
 	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x40 };
+	int i;
 
 	/* Without one */
 	EXPECT_EQ(ENXIO, ioctl_errno(vm->fd, KVM_IRQ_LINE, &line));
@@ -185,7 +186,8 @@ TEST(irqchip_order)
 	chip.chip_id = 3;
 	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_GET_IRQCHIP, &chip));
 	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_SET_IRQCHIP, &chip));
-	for (chip.chip_id = 0; chip.chip_id < 3; chip.chip_id++) {
+	for (i = 0; i < 3; i++) {
+		chip.chip_id = i;
 		EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_GET_IRQCHIP, &chip));
 		EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_SET_IRQCHIP, &chip));
 	}

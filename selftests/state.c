@@ -255,6 +255,7 @@ TEST(irqchips)
 {
 	struct vm *vm = vm_create(VM_PIT);
 	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC }, got;
+	int i;
 
 	do_ioctl(vm->fd, KVM_GET_IRQCHIP, &chip);
 	EXPECT_EQ(IOAPIC_PHYS, chip.chip.ioapic.base_address);
@@ -267,13 +268,14 @@ TEST(irqchips)
 	EXPECT_EQ(0x0300000000008071, got.chip.ioapic.redirtbl[5].bits);
 	EXPECT_EQ(3, got.chip.ioapic.id);
 
-	for (chip.chip_id = 0; chip.chip_id < 2; chip.chip_id++) {
+	for (i = 0; i < 2; i++) {
+		chip.chip_id = i;
 		do_ioctl(vm->fd, KVM_GET_IRQCHIP, &chip);
-		chip.chip.pic.imr = 0xa0 + chip.chip_id;
-		chip.chip.pic.irq_base = 0x50 + 8 * chip.chip_id;
+		chip.chip.pic.imr = 0xa0 + i;
+		chip.chip.pic.irq_base = 0x50 + 8 * i;
 		chip.chip.pic.auto_eoi = 1;
 		do_ioctl(vm->fd, KVM_SET_IRQCHIP, &chip);
-		got.chip_id = chip.chip_id;
+		got.chip_id = i;
 		do_ioctl(vm->fd, KVM_GET_IRQCHIP, &got);
 		EXPECT_EQ(0, memcmp(&chip.chip.pic, &got.chip.pic, sizeof(chip.chip.pic)));
 	}
