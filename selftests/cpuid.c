@@ -89,7 +89,7 @@ TEST(no_more_than_the_host)
 		{ 1, 0, 2, 1u << 21 | 1u << 24 | 1u << 31 },	/* x2APIC, TSC deadline, hypervisor */
 		{ 1, 0, 3, 0 },
 		{ 7, 0, 1, 1u << 1 },				/* TSC_ADJUST */
-		{ 7, 0, 2, 1u << 22 },				/* RDPID, by RDTSCP's intercept */
+		{ 7, 0, 2, 1u << 2 | 1u << 22 },		/* UMIP, by descriptor exits; RDPID, by RDTSCP's */
 		/* SPEC_CTRL, STIBP, ARCH_CAPABILITIES, SSBD: named otherwise on AMD */
 		{ 7, 0, 3, 1u << 26 | 1u << 27 | 1u << 29 | 1u << 31 },
 		{ 0xd, 1, 0, 0 },
