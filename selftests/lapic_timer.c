@@ -298,7 +298,7 @@ static __guest void guest_save(void)
 	GUEST_ASSERT(rd(APIC_TMCCT) > 0);
 	wr(APIC_TMICT, SHORT);
 	sti_hlt();
-	GUEST_ASSERT_EQ(1, ticks);
+	GUEST_ASSERT(ticks >= 1);	/* periodic: more than one, if entering took long */
 }
 
 /* KVM_GET_LAPIC and KVM_SET_LAPIC keep a running timer. */
