@@ -41,7 +41,7 @@ apt_update()
 	mkdir -p "$dir/lists/partial"
 	apt_sources "$1" >"$dir/sources.list"
 	[ -s "$dir/sources.list" ] ||
-		die "apt knows no mirror of Debian 12 (bookworm): is this Debian 12, and was 'apt-get update' run?"
+		die "apt has no package lists of Debian 12 (bookworm): run 'apt-get update' as root first"
 	mapfile -t options < <(apt_options "$1")
 	say "fetching the package lists of $1"
 	quietly apt-get "${options[@]}" update ||

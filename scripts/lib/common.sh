@@ -5,6 +5,8 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 MINIKVM_CACHE=${MINIKVM_CACHE:-${HOME:?}/.cache/minikvm}
 export MINIKVM_CACHE
+# Where modprobe and others are, for those who are not root.
+PATH=$PATH:/usr/sbin:/sbin
 
 me=${0##*/}
 

@@ -34,7 +34,6 @@ host_initramfs()
 		mkdir -p "${out%/*}"
 		work=$(mktemp -d)
 		mkdir -p "$work"/{bin,dev,etc,modules,root}
-		mknod "$work/dev/console" c 5 1 2>/dev/null || true
 		install -m 755 "$busybox" "$work/bin/busybox"
 		install -m 755 "$init" "$work/init"
 		for module in $HOST_MODULES; do
@@ -62,7 +61,6 @@ guest_initramfs()
 		mkdir -p "${out%/*}"
 		work=$(mktemp -d)
 		mkdir -p "$work"/{bin,dev}
-		mknod "$work/dev/console" c 5 1 2>/dev/null || true
 		install -m 755 "$busybox" "$work/bin/busybox"
 		install -m 755 "$init" "$work/init"
 		pack "$work" "$out"
