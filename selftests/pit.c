@@ -254,4 +254,15 @@ TEST(saved_and_restored)
 	vcpu_run_done(vcpu);
 }
 
+/* An ioctl whose number does not tell that it has an argument. */
+TEST(reinject_control)
+{
+	struct kvm_reinject_control control = { .pit_reinject = 0 };
+	struct vm *vm = vm_create(VM_BARE | VM_IRQCHIP | VM_PIT), *bare = vm_create(VM_BARE);
+
+	EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_REINJECT_CONTROL, &control));
+	EXPECT_EQ(EFAULT, ioctl_errno(vm->fd, KVM_REINJECT_CONTROL, NULL));
+	EXPECT_EQ(ENXIO, ioctl_errno(bare->fd, KVM_REINJECT_CONTROL, &control));
+}
+
 TEST_HARNESS_MAIN

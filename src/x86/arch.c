@@ -288,10 +288,13 @@ static long vm_set_pit(void *obj, void *arg, unsigned long raw)
 
 static long vm_reinject(void *obj, void *arg, unsigned long raw)
 {
-	const struct kvm_reinject_control *control = arg;
+	struct kvm_reinject_control control;
 	struct vm *vm = obj;
 
-	return vm->arch.pit ? pit_set_reinject(vm, control->pit_reinject) : -ENXIO;
+	/* The number says nothing of the struct that comes with it. */
+	if (copy_from_user(&control, (void __user *)raw, sizeof(control)))
+		return -EFAULT;
+	return vm->arch.pit ? pit_set_reinject(vm, control.pit_reinject) : -ENXIO;
 }
 
 /*
@@ -431,6 +434,9 @@ static long cap_mce(struct vm *vm)
 	return MCE_BANKS;
 }
 
+#define X2APIC_API_FLAGS \
+	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
 static const struct {
 	long cap, value;
 	long (*ask)(struct vm *vm);
@@ -439,6 +445,8 @@ static const struct {
 	{ KVM_CAP_MAX_VCPUS,		MAX_VCPUS },
 	{ KVM_CAP_MAX_VCPU_ID,		MAX_VCPU_IDS },
 	{ KVM_CAP_IRQCHIP,		1 },
+	{ KVM_CAP_SPLIT_IRQCHIP,	1 },
+	{ KVM_CAP_X2APIC_API,		X2APIC_API_FLAGS },
 	{ KVM_CAP_HLT,			1 },
 	{ KVM_CAP_SET_TSS_ADDR,		1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
@@ -504,17 +512,23 @@ static long enable_quirks(struct vm *vm, const struct kvm_enable_cap *cap)
 
 static long enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *cap)
 {
-	long r = -EINVAL;
+	long r;
 
-	if (cap->args[0] > 24)	/* pins of an IOAPIC in user space */
-		return r;
 	mutex_lock(&vm->lock);
-	if (vm->arch.irqchip != IRQCHIP_NONE)
-		r = -EEXIST;
-	else if (!vm->nvcpus)
-		r = irqchip_create_split(vm, cap->args[0]);
+	r = irqchip_create_split(vm, cap->args[0]);
 	mutex_unlock(&vm->lock);
 	return r;
+}
+
+static long enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)X2APIC_API_FLAGS)
+		return -EINVAL;
+	if (cap->args[0] & KVM_X2APIC_API_USE_32BIT_IDS)
+		vm->arch.x2apic_api_32bit = true;
+	if (cap->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		vm->arch.x2apic_no_broadcast_quirk = true;
+	return 0;
 }
 
 static long enable_user_msr(struct vm *vm, const struct kvm_enable_cap *cap)
@@ -581,6 +595,7 @@ static const struct {
 	{ KVM_CAP_DISABLE_QUIRKS,		enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2,		enable_quirks },
 	{ KVM_CAP_SPLIT_IRQCHIP,		enable_split_irqchip },
+	{ KVM_CAP_X2APIC_API,			enable_x2apic_api },
 	{ KVM_CAP_X86_USER_SPACE_MSR,		enable_user_msr },
 	{ KVM_CAP_MSR_PLATFORM_INFO,		enable_platform_info },
 	{ KVM_CAP_EXIT_HYPERCALL,		enable_exit_hypercall },

@@ -201,14 +201,15 @@ int irqchip_create(struct vm *vm)
  *
  * Context: sleeps. Return: 0, -EEXIST, -EINVAL.
  */
-int irqchip_create_split(struct vm *vm, unsigned int pins)
+int irqchip_create_split(struct vm *vm, u64 pins)
 {
-	int r = create_check(vm);
+	int r;
 
-	if (r)
-		return r;
 	if (pins > IRQ_ROUTES_MAX)
 		return -EINVAL;
+	r = create_check(vm);
+	if (r)
+		return r;
 	smp_store_release(&vm->arch.irqchip, IRQCHIP_SPLIT);
 	return 0;
 }

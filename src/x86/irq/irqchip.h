@@ -16,7 +16,7 @@
 
 /* vm->lock held, no vCPU yet; all or nothing. */
 int irqchip_create(struct vm *vm);
-int irqchip_create_split(struct vm *vm, unsigned int pins);
+int irqchip_create_split(struct vm *vm, u64 pins);
 /* No vCPU runs; before vCPUs are destroyed, after pit_destroy(). */
 void irqchip_destroy(struct vm *vm);
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where interrupts go: KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI, the irqchips' state
+ * as user space sees it, and the split irqchip, whose PIC and IOAPIC user space
+ * has.
+ */
+#include "lib/test.h"
+
+#define VECTOR		0x51
+#define EXTINT		0x33
+#define MSI_ADDRESS	0xfee00000
+#define LOGICAL		(1 << 2)
+#define LEVEL		(1 << 15)
+
+static volatile u64 hits[4], last;
+
+static __guest void hit(struct trap_frame *f)
+{
+	hits[xapic_read(0x20) >> 24]++;
+	last = f->vector;
+	if (f->vector != EXTINT)
+		xapic_write(0xb0, 0);
+}
+
+static int msi(struct vm *vm, u32 dest, u32 bits, u32 data)
+{
+	struct kvm_msi msi = { .address_lo = MSI_ADDRESS | dest << 12 | bits, .data = data };
+
+	return ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
+}
+
+/* The entries that are not there are not looked at. */
+static int set_routing(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 n, u32 flags)
+{
+	char buffer[sizeof(struct kvm_irq_routing) + 8 * sizeof(*entries)];
+	struct kvm_irq_routing *routing = (void *)buffer;
+
+	routing->nr = n;
+	routing->flags = flags;
+	memcpy(routing->entries, entries, (n > 3 ? 0 : n) * sizeof(*entries));
+	return ioctl_errno(vm->fd, KVM_SET_GSI_ROUTING, routing);
+}
+
+static int line_status(struct vm *vm, u32 gsi, int level)
+{
+	struct kvm_irq_level irq = { .irq = gsi, .level = level };
+
+	do_ioctl(vm->fd, KVM_IRQ_LINE_STATUS, &irq);
+	return irq.status;
+}
+
+/* ---- messages ---- */
+
+static __guest void guest_two(void)
+{
+	u32 id = xapic_read(0x20) >> 24;
+
+	guest_handlers[VECTOR] = hit;
+	xapic_enable();
+	xapic_write(0xe0, ~0u);
+	xapic_write(0xd0, 1u << 24 << id);
+	sti();
+	GUEST_SYNC(1);
+	GUEST_SYNC(2);
+}
+
+TEST(signal_msi)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP), *bare = vm_create(VM_BARE);
+	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct vcpu *a = vcpu_create(vm, 0, guest_two, 0);
+	struct vcpu *b = vcpu_create(vm, 1, guest_two, 0);
+
+	EXPECT_EQ(-1, msi(bare, 0, 0, VECTOR));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, msi(vm, 0, 0, VECTOR));		/* its APIC is off still */
+	do_ioctl(b->fd, KVM_SET_MP_STATE, &mp);
+	vcpu_run_sync(a, 1);
+	vcpu_run_sync(b, 1);
+	EXPECT_EQ(1, msi(vm, 1, 0, VECTOR));
+	vcpu_run_sync(a, 2);
+	vcpu_run_sync(b, 2);
+	EXPECT_EQ(0, guest_var(vm, hits[0]));
+	EXPECT_EQ(1, guest_var(vm, hits[1]));
+	EXPECT_EQ(2, msi(vm, 0xff, 0, VECTOR));
+	EXPECT_EQ(2, msi(vm, 3, LOGICAL, VECTOR));
+	EXPECT_EQ(1, msi(vm, 3, LOGICAL, VECTOR | 1 << 8));	/* lowest priority */
+	EXPECT_EQ(-1, msi(vm, 7, 0, VECTOR));			/* nobody */
+	vcpu_run_done(a);
+	vcpu_run_done(b);
+	EXPECT_EQ(1, guest_var(vm, hits[0]));
+	EXPECT_EQ(2, guest_var(vm, hits[1]));
+}
+
+/* ---- routes ---- */
+
+static __guest void guest_routes(void)
+{
+	guest_handlers[VECTOR] = hit;
+	xapic_enable();
+	ioapic_route(5, VECTOR);
+	sti();
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(1, hits[0]);
+	GUEST_SYNC(2);
+	GUEST_ASSERT_EQ(2, hits[0]);
+}
+
+TEST(routes)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_routes, 0);
+	struct kvm_irq_routing_entry entries[2] = {
+		{ .gsi = 100, .type = KVM_IRQ_ROUTING_IRQCHIP,
+		  .u.irqchip = { KVM_IRQCHIP_IOAPIC, 5 } },
+		{ .gsi = 4095, .type = KVM_IRQ_ROUTING_MSI,
+		  .u.msi = { .address_lo = MSI_ADDRESS, .data = VECTOR } },
+	};
+
+	vcpu_run_sync(vcpu, 1);
+	ASSERT_EQ(0, set_routing(vm, entries, 2, 0));
+	EXPECT_EQ(-1, line_status(vm, 5, 1));		/* no longer anywhere */
+	EXPECT_EQ(1, line_status(vm, 100, 1));
+	EXPECT_EQ(0, line_status(vm, 100, 1));		/* up already */
+	line_status(vm, 100, 0);
+	vcpu_run_sync(vcpu, 2);
+	EXPECT_EQ(1, line_status(vm, 4095, 1));
+	EXPECT_EQ(-1, line_status(vm, 4095, 0));
+	vcpu_run_done(vcpu);
+	EXPECT_EQ(-1, line_status(vm, ~0u, 1));
+}
+
+TEST(routing_input)
+{
+	struct vm *vm = vm_create(VM_BARE | VM_IRQCHIP), *bare = vm_create(VM_BARE);
+	struct kvm_irq_routing_entry e[3] = {
+		{ .gsi = 5, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_IOAPIC, 5 } },
+		{ .gsi = 5, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_PIC_MASTER, 5 } },
+		{ .gsi = 5, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_PIC_SLAVE, 5 } },
+	}, bad;
+
+	EXPECT_EQ(EINVAL, set_routing(bare, e, 1, 0));
+	EXPECT_EQ(0, set_routing(vm, e, 3, 0));
+	EXPECT_EQ(0, set_routing(vm, e, 0, 0));
+	EXPECT_EQ(EINVAL, set_routing(vm, e, 1, 1));
+	EXPECT_EQ(EINVAL, set_routing(vm, e, 4097, 0));
+	bad = e[0], bad.u.irqchip.pin = 24;
+	EXPECT_EQ(EINVAL, set_routing(vm, &bad, 1, 0));
+	bad = e[1], bad.u.irqchip.pin = 8;
+	EXPECT_EQ(EINVAL, set_routing(vm, &bad, 1, 0));
+	bad = e[0], bad.u.irqchip.irqchip = 3;
+	EXPECT_EQ(EINVAL, set_routing(vm, &bad, 1, 0));
+	bad = e[0], bad.gsi = 4096;
+	EXPECT_EQ(EINVAL, set_routing(vm, &bad, 1, 0));
+	bad = e[0], bad.flags = 1;
+	EXPECT_EQ(EINVAL, set_routing(vm, &bad, 1, 0));
+	bad = e[0], bad.type = 77;
+	EXPECT_EQ(EINVAL, set_routing(vm, &bad, 1, 0));
+	e[1] = e[0];				/* two pins of one chip */
+	EXPECT_EQ(EINVAL, set_routing(vm, e, 2, 0));
+	e[1].type = KVM_IRQ_ROUTING_MSI;	/* a pin and a message */
+	e[1].u.msi.address_lo = MSI_ADDRESS;
+	EXPECT_EQ(EINVAL, set_routing(vm, e, 2, 0));
+}
+
+/* ---- KVM_GET_IRQCHIP and back ---- */
+
+TEST(irqchip_state)
+{
+	struct vm *vm = vm_create(VM_BARE | VM_IRQCHIP), *bare = vm_create(VM_BARE);
+	struct kvm_irqchip a, b;
+	u32 chip;
+
+	for (chip = 0; chip < 3; chip++) {
+		memset(&a, 0, sizeof(a));
+		a.chip_id = chip;
+		EXPECT_EQ(ENXIO, ioctl_errno(bare->fd, KVM_GET_IRQCHIP, &a));
+		EXPECT_EQ(ENXIO, ioctl_errno(bare->fd, KVM_SET_IRQCHIP, &a));
+		do_ioctl(vm->fd, KVM_GET_IRQCHIP, &a);
+		if (chip == KVM_IRQCHIP_IOAPIC) {
+			EXPECT_EQ(IOAPIC_PHYS, a.chip.ioapic.base_address);
+			EXPECT_EQ(0, a.chip.ioapic.irr);
+			EXPECT_EQ(1 << 16, a.chip.ioapic.redirtbl[7].bits);
+			a.chip.ioapic.redirtbl[7].bits = 0x0300000000008051;
+			a.chip.ioapic.redirtbl[8].fields.vector = 0x66;
+			a.chip.ioapic.ioregsel = 0x12;
+			a.chip.ioapic.id = 5;
+		} else {
+			EXPECT_EQ(chip ? 0xde : 0xf8, a.chip.pic.elcr_mask);
+			a.chip.pic.irq_base = 0x70;
+			a.chip.pic.imr = 0xa5;
+			a.chip.pic.isr = 0x10;
+		}
+		do_ioctl(vm->fd, KVM_SET_IRQCHIP, &a);
+		memset(&b, 0, sizeof(b));
+		b.chip_id = chip;
+		do_ioctl(vm->fd, KVM_GET_IRQCHIP, &b);
+		EXPECT_EQ(0, memcmp(&a, &b, sizeof(a)));
+	}
+	a.chip_id = 3;
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_GET_IRQCHIP, &a));
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_SET_IRQCHIP, &a));
+}
+
+/* ---- split ---- */
+
+static int enable_split(struct vm *vm, u64 pins)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args[0] = pins };
+
+	return ioctl_errno(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+TEST(split_input)
+{
+	struct vm *vm = vm_create(VM_BARE), *kernel = vm_create(VM_BARE | VM_IRQCHIP);
+	struct vm *late = vm_create(VM_BARE);
+	struct kvm_irq_routing_entry pin = {
+		.type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { KVM_IRQCHIP_IOAPIC, 5 },
+	};
+	struct kvm_pit_config pit = {};
+	struct kvm_irqchip chip = {};
+
+	if (check_extension(KVM_CAP_SPLIT_IRQCHIP) <= 0)
+		SKIP(return, "no KVM_CAP_SPLIT_IRQCHIP");
+	do_ioctl(late->fd, KVM_CREATE_VCPU, 0);
+	EXPECT_EQ(EINVAL, enable_split(late, 24));
+	EXPECT_EQ(EEXIST, enable_split(kernel, 24));
+	EXPECT_EQ(EINVAL, enable_split(vm, 4097));
+	EXPECT_EQ(0, enable_split(vm, 24));
+	EXPECT_EQ(EEXIST, enable_split(vm, 24));
+	EXPECT_EQ(EEXIST, ioctl_errno(vm->fd, KVM_CREATE_IRQCHIP, NULL));
+	EXPECT_EQ(ENXIO, ioctl_errno(vm->fd, KVM_GET_IRQCHIP, &chip));
+	EXPECT_NE(0, ioctl_errno(vm->fd, KVM_CREATE_PIT2, &pit));
+	EXPECT_EQ(EINVAL, set_routing(vm, &pin, 1, 0));
+}
+
+static __guest void guest_split(void)
+{
+	guest_handlers[VECTOR] = hit;
+	guest_handlers[EXTINT] = hit;
+	xapic_enable();
+	GUEST_ASSERT_EQ(1 << 24, xapic_read(0x30) & 1 << 24);	/* directed EOI */
+	GUEST_SYNC(1);
+	sti();
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(1, hits[0]);
+	GUEST_ASSERT_EQ(EXTINT, last);
+	xapic_write(0x350, 1 << 16);			/* LINT0 masked */
+	GUEST_SYNC(2);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(1, hits[0]);
+	xapic_write(0x350, 7 << 8);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(2, hits[0]);
+	GUEST_SYNC(3);					/* a level: EOI exits */
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(VECTOR, last);
+	GUEST_SYNC(4);					/* an edge: not */
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(4, hits[0]);
+	GUEST_SYNC(5);
+	xapic_write(0xf0, 0x11ff);			/* no broadcasts */
+	GUEST_SYNC(6);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(5, hits[0]);
+}
+
+TEST(split)
+{
+	struct vm *vm = vm_create(0);
+	struct kvm_interrupt irq = { EXTINT };
+	struct kvm_irq_routing_entry route = {
+		.gsi = 3, .type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = MSI_ADDRESS, .data = VECTOR | LEVEL | 1 << 14 },
+	};
+	struct vcpu *vcpu;
+
+	if (check_extension(KVM_CAP_SPLIT_IRQCHIP) <= 0)
+		SKIP(return, "no KVM_CAP_SPLIT_IRQCHIP");
+	ASSERT_EQ(0, enable_split(vm, 24));
+	ASSERT_EQ(0, set_routing(vm, &route, 1, 0));
+	vcpu = vcpu_create(vm, 0, guest_split, 0);
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
+	EXPECT_EQ(EEXIST, ioctl_errno(vcpu->fd, KVM_INTERRUPT, &irq));
+	vcpu_run_sync(vcpu, 2);
+	do_ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
+	vcpu_run_sync(vcpu, 3);
+	vm_irq_line(vm, 3, 1);
+	vcpu_run_exit(vcpu, KVM_EXIT_IOAPIC_EOI);
+	EXPECT_EQ(VECTOR, vcpu->run->eoi.vector);
+	vcpu_run_sync(vcpu, 4);
+	/* An edge has a vector of its own, as every sane machine does it. */
+	route.u.msi.data = VECTOR;
+	ASSERT_EQ(0, set_routing(vm, &route, 1, 0));
+	vm_irq_line(vm, 3, 1);
+	vcpu_run_sync(vcpu, 5);
+	route.u.msi.data = VECTOR | LEVEL | 1 << 14;
+	vcpu_run_sync(vcpu, 6);
+	EXPECT_EQ(1, msi(vm, 0, 0, VECTOR | LEVEL | 1 << 14));
+	vcpu_run_done(vcpu);
+}
+
+TEST_HARNESS_MAIN
