@@ -35,7 +35,7 @@ struct console {
 	struct pollfd waits[WAITS];
 	struct escape escape;
 	bool input_open;
-	uint8_t typed[UART_FIFO];	/* for the guest, not yet taken */
+	uint8_t typed[256];		/* for the guest, not yet taken */
 	size_t count;
 };
 
@@ -125,17 +125,25 @@ static void on_signal(struct console *console)
 
 static void on_input(struct console *console)
 {
-	ssize_t count = read(STDIN_FILENO, console->typed, sizeof(console->typed));
+	uint8_t bytes[64];
+	ssize_t got = read(STDIN_FILENO, bytes, sizeof(bytes));
+	size_t room = sizeof(console->typed) - console->count, kept;
 
-	if (count < 0 && (errno == EINTR || errno == EAGAIN))
+	if (got < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (count <= 0) {
+	if (got <= 0) {
 		console->input_open = false;
 		return;
 	}
-	console->count = count;
-	if (term_is_raw() && escape_filter(&console->escape, console->typed, &console->count))
+	kept = got;
+	if (term_is_raw() && escape_filter(&console->escape, bytes, &kept)) {
 		vm_stop(console->vm, STATUS_LEFT);
+		return;
+	}
+	/* Keys that a deaf guest has no room for are lost; a pipe waits. */
+	kept = kept < room ? kept : room;
+	memcpy(console->typed + console->count, bytes, kept);
+	console->count += kept;
 }
 
 /* As much of what was typed as the UART takes. */
@@ -151,13 +159,14 @@ static void feed_guest(struct console *console)
 }
 
 /*
- * Read more only when all of it is with the guest. A terminal is read before
- * the guest listens as well: or else Ctrl-a x would not work until then.
+ * A pipe is read when the guest has all that came before. A terminal is read
+ * always: or else Ctrl-a x would not work while the guest does not listen.
  */
 static bool wants_typing(struct console *console)
 {
-	return console->input_open && !console->count &&
-	       (term_is_raw() || uart_wants_input(&console->vm->platform.uart));
+	return console->input_open &&
+	       (term_is_raw() ||
+		(!console->count && uart_wants_input(&console->vm->platform.uart)));
 }
 
 static void wait_for_end(struct console *console)
@@ -244,8 +253,10 @@ static int run(const struct config *config)
 	console.input_open = may_read_input();
 	if (console.input_open)
 		term_raw();
-	if (vm_start(&vm))
-		_exit((term_restore(), STATUS_ERROR));
+	if (vm_start(&vm)) {
+		term_restore();
+		_exit(STATUS_ERROR);	/* some vCPUs may run already */
+	}
 	wait_for_end(&console);
 	return finish(&vm);
 }
