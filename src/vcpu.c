@@ -12,6 +12,8 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
+/* The tracepoint behind smp_send_reschedule() in newer kernels. */
+#include <trace/events/ipi.h>
 #include <minikvm/coalesced.h>
 #include <minikvm/ioctl.h>
 #include <minikvm/vcpu.h>
