@@ -43,17 +43,22 @@ void guest_trap(struct trap_frame *frame)
 
 void *memcpy(void *dst, const void *src, size_t n)
 {
+	size_t words = n / 8, bytes = n % 8;
 	void *d = dst;
 
-	asm volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
+	asm volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words) : : "memory");
+	asm volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(bytes) : : "memory");
 	return dst;
 }
 
 void *memset(void *dst, int c, size_t n)
 {
+	size_t words = n / 8, bytes = n % 8;
+	u64 word = (u8)c * 0x0101010101010101;
 	void *d = dst;
 
-	asm volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
+	asm volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(word) : "memory");
+	asm volatile("rep stosb" : "+D"(d), "+c"(bytes) : "a"(word) : "memory");
 	return dst;
 }
 
@@ -61,6 +66,8 @@ int memcmp(const void *a, const void *b, size_t n)
 {
 	const unsigned char *x = a, *y = b;
 
+	for (; n >= 8 && *(const u64 *)x == *(const u64 *)y; n -= 8)
+		x += 8, y += 8;
 	for (; n; n--, x++, y++)
 		if (*x != *y)
 			return *x - *y;
