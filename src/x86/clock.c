@@ -382,6 +382,8 @@ void clock_vcpu_postcreate(struct vcpu *vcpu)
 static void catch_up(struct vcpu *vcpu, u64 behind)
 {
 	struct vm *vm = vcpu->vm;
+	struct vcpu *other;
+	unsigned long i;
 
 	write_offset(vcpu, vcpu->arch.tsc.offset + behind);
 	raw_spin_lock(&vm->arch.clock_lock);
@@ -390,6 +392,9 @@ static void catch_up(struct vcpu *vcpu, u64 behind)
 	vcpu->arch.tsc.generation = 0;
 	vm->arch.master.valid = false;
 	raw_spin_unlock(&vm->arch.clock_lock);
+	/* No kicks from here: each hears of it at its next exit. */
+	vm_for_each_vcpu(i, other, vm)
+		vcpu_request(other, VCPU_REQ_CLOCK);
 }
 
 /**
@@ -409,7 +414,6 @@ void clock_vcpu_load(struct vcpu *vcpu, int cpu)
 		local_irq_save(flags);
 		catch_up(vcpu, scale(t->last_host, t->ratio) - scale(now, t->ratio));
 		local_irq_restore(flags);
-		vcpu_request(vcpu, VCPU_REQ_CLOCK);
 	} else if (t->clock_cpu != cpu && !READ_ONCE(vcpu->vm->arch.master.valid)) {
 		vcpu_request(vcpu, VCPU_REQ_CLOCK);
 	}
@@ -435,23 +439,16 @@ void clock_vcpu_put(struct vcpu *vcpu)
  */
 static void time_scale(u64 khz, s8 *shift, u32 *mul)
 {
-	u64 ns = NSEC_PER_SEC, hz = khz * 1000;
+	u64 hz = khz * 1000;
 	int s = 0;
 
-	/* First bring both into 32 bits, then ns below hz. */
-	while (hz > ns * 2 || hz >> 32) {
-		hz >>= 1;
+	/* Between one and two cycles a nanosecond, so that mul fits and is full. */
+	for (; hz > 2 * NSEC_PER_SEC; hz >>= 1)
 		s--;
-	}
-	while (hz <= ns || ns >> 32) {
-		if (ns >> 32 || hz & BIT(31))
-			ns >>= 1;
-		else
-			hz <<= 1;
+	for (; hz <= NSEC_PER_SEC; hz <<= 1)
 		s++;
-	}
 	*shift = s;
-	*mul = div64_u64(ns << 32, hz);
+	*mul = div64_u64((u64)NSEC_PER_SEC << 32, hz);
 }
 
 static u32 effective_khz(struct vcpu *vcpu)

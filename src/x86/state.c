@@ -61,6 +61,17 @@ bool is_pae_paging(struct vcpu *vcpu)
 }
 
 /**
+ * pdptrs_set() - new PDPTEs, for the vendor to take with its next verb
+ * @vcpu:	the vCPU
+ * @pdptrs:	four of them
+ */
+void pdptrs_set(struct vcpu *vcpu, const u64 *pdptrs)
+{
+	memcpy(vcpu->arch.pdptrs, pdptrs, sizeof(vcpu->arch.pdptrs));
+	vcpu->arch.pdptrs_new = true;
+}
+
+/**
  * pdptrs_load() - load the four PDPTEs of PAE paging
  * @vcpu:	the vCPU
  * @cr3:	where they are
@@ -83,7 +94,7 @@ bool pdptrs_load(struct vcpu *vcpu, u64 cr3)
 	for (i = 0; i < 4; i++)
 		if ((pdptrs[i] & 1) && (pdptrs[i] & reserved))
 			return false;
-	memcpy(vcpu->arch.pdptrs, pdptrs, sizeof(pdptrs));
+	pdptrs_set(vcpu, pdptrs);
 	return true;
 }
 
@@ -162,7 +173,7 @@ int set_cr0(struct vcpu *vcpu, u64 cr0)
 	if (changed & X86_CR0_PG)
 		follow_paging(vcpu);
 	static_call(vendor_cr0_changed)(vcpu);
-	if (changed & (X86_CR0_PG | X86_CR0_WP))
+	if (changed & X86_CR0_PG)
 		static_call(vendor_tlb_flush)(vcpu);
 	return 0;
 }

@@ -142,7 +142,8 @@ static void set_segments(struct vcpu *vcpu, const struct kvm_sregs *s)
 	static_call(vendor_set_idt)(vcpu, &s->idt);
 }
 
-static void set_control_registers(struct vcpu *vcpu, const struct kvm_sregs *s)
+static void set_control_registers(struct vcpu *vcpu, const struct kvm_sregs *s,
+				  bool have_pdptrs)
 {
 	vcpu->arch.cr2 = s->cr2;
 	/* KVM ignores a CR8 that is out of range, and so do we. */
@@ -150,6 +151,9 @@ static void set_control_registers(struct vcpu *vcpu, const struct kvm_sregs *s)
 	vcpu->arch.efer = s->efer;
 	vcpu->arch.cr0 = s->cr0 | X86_CR0_ET;
 	vcpu->arch.cr4 = s->cr4;
+	/* The vendor takes them along. Bad ones are the guest's to fault on. */
+	if (is_pae_paging(vcpu) && !have_pdptrs)
+		pdptrs_load(vcpu, s->cr3);
 	static_call(vendor_efer_changed)(vcpu);
 	static_call(vendor_cr0_changed)(vcpu);
 	static_call(vendor_cr4_changed)(vcpu);
@@ -166,7 +170,8 @@ static void unhalt_after_reset(struct vcpu *vcpu, const struct kvm_sregs *s)
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
-static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s)
+static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s,
+			    bool have_pdptrs)
 {
 	int r;
 
@@ -176,7 +181,7 @@ static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s)
 	if (r)
 		return r;
 	/* Control registers first: what a segment means depends on the mode. */
-	set_control_registers(vcpu, s);
+	set_control_registers(vcpu, s, have_pdptrs);
 	set_segments(vcpu, s);
 	unhalt_after_reset(vcpu, s);
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
@@ -193,12 +198,10 @@ static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s)
 int state_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *s)
 {
 	unsigned int vector;
-	int r = set_sregs_common(vcpu, s);
+	int r = set_sregs_common(vcpu, s, false);
 
 	if (r)
 		return r;
-	if (is_pae_paging(vcpu))
-		pdptrs_load(vcpu, s->cr3);
 	vector = find_first_bit((const unsigned long *)s->interrupt_bitmap, KVM_NR_INTERRUPTS);
 	if (vector < KVM_NR_INTERRUPTS) {
 		vcpu->arch.events.irq.injected = true;
@@ -252,16 +255,17 @@ static long set_sregs2(void *obj, void *arg, unsigned long raw)
 	struct vcpu *vcpu = obj;
 	bool valid = s->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	bool pae = (s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA);
+	u64 old[4];
 	int r;
 
 	if ((s->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) || (valid && !pae))
 		return -EINVAL;
-	/* In front of the change, for the vendor to load with CR3. */
+	memcpy(old, vcpu->arch.pdptrs, sizeof(old));
 	if (valid)
-		memcpy(vcpu->arch.pdptrs, s->pdptrs, sizeof(s->pdptrs));
-	r = set_sregs_common(vcpu, arg);
-	if (!r && pae && !valid)
-		pdptrs_load(vcpu, s->cr3);
+		pdptrs_set(vcpu, s->pdptrs);
+	r = set_sregs_common(vcpu, arg, valid);
+	if (r && valid)
+		pdptrs_set(vcpu, old);
 	return r;
 }
 

@@ -149,6 +149,7 @@ bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
 bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
 bool is_pae_paging(struct vcpu *vcpu);
 bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
+void pdptrs_set(struct vcpu *vcpu, const u64 *pdptrs);
 
 /* state_ioctl.c: user space's way to a vCPU's state */
 long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);

@@ -185,6 +185,7 @@ struct vcpu_arch {
 	u64 host_tsc_aux;
 	u64 apic_base;
 	u64 pdptrs[4];			/* as loaded with CR3 under PAE paging */
+	bool pdptrs_new;		/* hardware is yet to get them */
 	u64 db[4], dr6, dr7;		/* dr7 as the guest wrote it */
 
 	struct exit exit;		/* why it last left the guest */

@@ -147,11 +147,18 @@ void vmx_set_idt(struct vcpu *vcpu, const struct kvm_dtable *dt)
 	vmcs_write(GUEST_IDTR_LIMIT, dt->limit);
 }
 
-/* With EPT, VM entry takes a PAE guest's PDPTEs from the VMCS: 26.3.2.4. */
+/*
+ * With EPT, VM entry takes a PAE guest's PDPTEs from the VMCS: 26.3.2.4. The
+ * guest's own MOV to CR3 changes those and nothing else, so they are written
+ * only when the core has loaded others.
+ */
 static void write_pdptrs(struct vcpu *vcpu)
 {
 	unsigned int i;
 
+	if (!vcpu->arch.pdptrs_new)
+		return;
+	vcpu->arch.pdptrs_new = false;
 	for (i = 0; i < 4; i++)
 		vmcs_write(GUEST_PDPTR0 + 2 * i, vcpu->arch.pdptrs[i]);
 }
