@@ -8,7 +8,6 @@
 
 #include "lib/test.h"
 
-#define WARM_UP		100
 #define VMS		1000
 
 /*
@@ -184,7 +183,7 @@ static void churn(struct __test_metadata *_metadata, void (*fn)(int dev, int n),
 
 	memory = map_memory(16 * PAGE_SIZE);
 	memcpy(memory + 0x2000, code, sizeof(code));
-	in_processes(_metadata, fn, WARM_UP);
+	in_processes(_metadata, fn, vms / 2);
 	take_snapshot(&before);
 	in_processes(_metadata, fn, vms);
 	take_snapshot(&after);
