@@ -174,7 +174,7 @@ static __guest void guest_sleeper(void)
 }
 
 /*
- * QEMU's TCG, with a thread for each CPU, delivers an injected interrupt twice
+ * QEMU's TCG delivers an injected interrupt twice
  * once in a while: on stock KVM as well (9 of 45 runs seen). There, and only
  * there, a few more than were sent are let pass.
  */
