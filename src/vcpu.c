@@ -10,6 +10,7 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/uaccess.h>
 /* The tracepoint behind smp_send_reschedule() in newer kernels. */
 #include <trace/events/ipi.h>
@@ -17,7 +18,6 @@
 #include <minikvm/ioctl.h>
 #include <minikvm/vcpu.h>
 #include "compat/guest_context.h"
-#include "compat/ipi.h"
 
 static struct kmem_cache *vcpu_cachep;
 /* For vcpus_kick_and_wait(); used with preemption off. */

@@ -9,6 +9,7 @@
 
 #include <linux/printk.h>
 #include <asm/msr.h>
+#include "compat/vmx.h"
 #include "x86/vmx/vmx.h"
 
 struct vmx_caps vmx_caps __ro_after_init;
@@ -32,7 +33,7 @@ static const struct control {
 	{ "secondary", MSR_IA32_VMX_PROCBASED_CTLS2,
 	  SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST,
 	  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
-	  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_XSAVES |
+	  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_ENABLE_XSAVES |
 	  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
 	  SECONDARY_EXEC_TSC_SCALING, offsetof(struct vmx_caps, proc2) },
 	{ "VM-exit", MSR_IA32_VMX_TRUE_EXIT_CTLS,
@@ -85,8 +86,7 @@ static int read_basic(void)
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
 	vmx_caps.revision = vmx_basic_vmcs_revision_id(basic);
 	if (vmx_basic_vmcs_size(basic) > PAGE_SIZE || !(basic & VMX_BASIC_TRUE_CTLS) ||
-	    (basic & VMX_BASIC_MEM_TYPE_MASK) >> VMX_BASIC_MEM_TYPE_SHIFT !=
-	    VMX_BASIC_MEM_TYPE_WB) {
+	    COMPAT_VMX_BASIC_MEM_TYPE(basic) != COMPAT_VMX_MEM_TYPE_WB) {
 		pr_err("this CPU's VMX is too old: IA32_VMX_BASIC is %#llx\n", basic);
 		return -EOPNOTSUPP;
 	}

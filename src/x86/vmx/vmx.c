@@ -15,6 +15,7 @@
 #include <asm/tlbflush.h>
 #include "compat/guest_context.h"
 #include "compat/spec_ctrl.h"
+#include "compat/vmx.h"
 #include "x86/vmx/vmx.h"
 
 #define PAUSE_GAP	128
@@ -92,7 +93,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	if (proc2 & SECONDARY_EXEC_TSC_SCALING)
 		vmcs_write(TSC_MULTIPLIER, vendor_caps.default_tsc_ratio);
 	/* No XSAVES component exits: IA32_XSS is switched whole. */
-	if (proc2 & SECONDARY_EXEC_XSAVES)
+	if (proc2 & SECONDARY_EXEC_ENABLE_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
 	/* All bits of both are the host's: each change exits (24.6.6). */
 	vmcs_write(CR0_GUEST_HOST_MASK, -1UL);
@@ -303,7 +304,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	static const struct { u32 control; unsigned int feature; } optional[] = {
 		{ SECONDARY_EXEC_ENABLE_RDTSCP,		X86_FEATURE_RDTSCP },
 		{ SECONDARY_EXEC_ENABLE_INVPCID,	X86_FEATURE_INVPCID },
-		{ SECONDARY_EXEC_XSAVES,		X86_FEATURE_XSAVES },
+		{ SECONDARY_EXEC_ENABLE_XSAVES,		X86_FEATURE_XSAVES },
 	};
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 proc2 = vmcs_read(SECONDARY_VM_EXEC_CONTROL);
