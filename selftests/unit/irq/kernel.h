@@ -54,6 +54,7 @@ typedef long long s64;
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096ul
 #define PAGE_MASK		(~(PAGE_SIZE - 1))
+#define U32_MAX			(~0u)
 #define HZ			250
 #define NSEC_PER_USEC		1000ul
 #define NSEC_PER_MSEC		1000000ul
@@ -181,10 +182,12 @@ static inline void hrtimer_start(struct hrtimer *t, ktime_t at, enum hrtimer_mod
 	t->active = true;
 }
 
-static inline void hrtimer_forward_now(struct hrtimer *t, s64 interval)
+static inline u64 hrtimer_forward_now(struct hrtimer *t, s64 interval)
 {
-	if (t->expires <= unit_now)
-		t->expires += ((unit_now - t->expires) / interval + 1) * interval;
+	u64 n = t->expires <= unit_now ? (unit_now - t->expires) / interval + 1 : 0;
+
+	t->expires += n * interval;
+	return n;
 }
 
 #define CLOCK_MONOTONIC			1
@@ -197,7 +200,6 @@ static inline void hrtimer_forward_now(struct hrtimer *t, s64 interval)
 #define hrtimer_active(t)		((t)->active)
 #define hrtimer_get_expires(t)		((t)->expires)
 #define hrtimer_get_remaining(t)	((t)->expires - unit_now)
-#define hrtimer_add_expires_ns(t, ns)	((t)->expires += (ns))
 #define hrtimer_start_expires(t, m)	hrtimer_start(t, (t)->expires, m)
 
 static inline u64 mul_u64_u32_div(u64 a, u32 mul, u32 divisor)

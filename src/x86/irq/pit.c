@@ -81,21 +81,22 @@ static void tick_send(struct pit *pit)
 static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct pit *pit = container_of(timer, struct pit, timer);
+	u64 ticks = 1;
 	bool send = true;
 
+	/* A host that is late has several at once, and must not run after them. */
+	if (pit->periodic)
+		ticks = hrtimer_forward_now(timer, ns_to_ktime(pit->period));
 	raw_spin_lock(&pit->tick_lock);
 	if (pit->reinject) {
-		pit->missed++;
+		pit->missed = min_t(u64, pit->missed + ticks, U32_MAX);
 		send = pit->acked;
 		pit->acked = false;
 	}
 	raw_spin_unlock(&pit->tick_lock);
 	if (send)
 		tick_send(pit);
-	if (!pit->periodic)
-		return HRTIMER_NORESTART;
-	hrtimer_add_expires_ns(timer, pit->period);
-	return HRTIMER_RESTART;
+	return pit->periodic ? HRTIMER_RESTART : HRTIMER_NORESTART;
 }
 
 static void tick_acked(struct irq_ack_notifier *n)
