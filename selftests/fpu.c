@@ -481,7 +481,7 @@ static __guest void guest_long(void)
 
 	fill(&want, 3, 16);
 	load_sse(&want);
-	for (i = 0; i < 400; i++) {
+	for (i = 0; i < 4000; i++) {
 		for (j = 0; j < 5000; j++)
 			asm volatile("");
 		guest_check(i);
