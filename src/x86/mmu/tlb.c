@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The TLB protocol: who may believe that a translation is gone. All of it is
- * in this file; selftests/models/tlb.pml is its model.
+ * in this file.
  *
  *	remover				vCPU, interrupts off
  *	-------				-----
