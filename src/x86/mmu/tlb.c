@@ -25,6 +25,9 @@
  * check: from this point on it enters, or hardware keeps the flush armed.
  * Vendors flush by themselves when a vCPU comes to a CPU that it did not run
  * on last.
+ *
+ * selftests/model/tlb.pml goes through all interleavings of this; who changes
+ * the one changes the other.
  */
 #include <linux/jump_label.h>
 #include <linux/moduleparam.h>
