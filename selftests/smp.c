@@ -173,30 +173,12 @@ static __guest void guest_sleeper(void)
 		sti_hlt(), cli();
 }
 
-/*
- * QEMU's TCG delivers an injected interrupt twice
- * once in a while: on stock KVM as well (9 of 45 runs seen). There, and only
- * there, a few more than were sent are let pass.
- */
-#define signature_TCG 0x54474354	/* "TCGT" */
-
-static volatile u64 may_repeat;	/* set by the host part */
-static volatile u64 repeated;
-
+/* No fewer, and none of them twice. */
 static __guest void wait_for(u64 n)
 {
-	while (total() < n + repeated)
+	while (total() < n)
 		cpu_pause();
-	repeated = total() - n;
-	if (repeated > may_repeat)
-		GUEST_ASSERT_EQ(n, total());
-}
-
-/* So many, or a repeated one more. */
-static __guest void expect_hits(u64 n, u64 id)
-{
-	if (hits[id] < n || hits[id] > n + repeated)
-		GUEST_ASSERT_EQ(n, hits[id]);
+	GUEST_ASSERT_EQ(n, total());
 }
 
 static __guest void guest_sender(void)
@@ -212,15 +194,15 @@ static __guest void guest_sender(void)
 	for (i = 0; i < CPUS; i++) {
 		send(i, VECTOR);
 		wait_for(++n);
-		expect_hits(1, i);
+		GUEST_ASSERT_EQ(1, hits[i]);
 	}
 	/* logical: one, two, all */
 	send(1 << 2, 1 << 11 | VECTOR);
 	wait_for(++n);
-	expect_hits(2, 2);
+	GUEST_ASSERT_EQ(2, hits[2]);
 	send(1 << 1 | 1 << 2, 1 << 11 | VECTOR);
 	wait_for(n += 2);
-	expect_hits(3, 2);
+	GUEST_ASSERT_EQ(3, hits[2]);
 	send(0xff, 1 << 11 | VECTOR);
 	wait_for(n += CPUS);
 	/* physical broadcast */
@@ -234,7 +216,7 @@ static __guest void guest_sender(void)
 	i = hits[0];
 	send(0, 3 << 18 | VECTOR);
 	wait_for(n += CPUS - 1);
-	expect_hits(i, 0);
+	GUEST_ASSERT_EQ(i, hits[0]);
 	/* lowest priority: exactly one of them */
 	send(7, 1 << 11 | 1 << 8 | VECTOR);
 	wait_for(++n);
@@ -251,14 +233,6 @@ static __guest void guest_sender(void)
 	send(0, 3 << 18 | VECTOR);
 }
 
-static bool host_is_tcg(void)
-{
-	u32 eax, ebx, ecx, edx;
-
-	__cpuid(0x40000000, eax, ebx, ecx, edx);
-	return ebx == signature_TCG;
-}
-
 static void run_all(struct __test_metadata *_metadata, void *sender, void *receiver)
 {
 	struct vm *vm = vm_create(VM_IRQCHIP);
@@ -267,7 +241,6 @@ static void run_all(struct __test_metadata *_metadata, void *sender, void *recei
 	struct vcpu *vcpu;
 	int i;
 
-	guest_var(vm, may_repeat) = host_is_tcg() ? 3 : 0;
 	for (i = 0; i < CPUS; i++) {
 		vcpu = vcpu_create(vm, i, i ? receiver : sender, i);
 		do_ioctl(vcpu->fd, KVM_SET_MP_STATE, &mp);
@@ -323,7 +296,7 @@ static __guest void guest_x2_sender(void)
 	for (i = 0; i < CPUS; i++) {
 		x2apic_write(ICR_LO, (u64)i << 32 | VECTOR);
 		wait_for(++n);
-		expect_hits(1, i);
+		GUEST_ASSERT_EQ(1, hits[i]);
 	}
 	x2apic_write(ICR_LO, 6ull << 32 | 1 << 11 | VECTOR);	/* cluster 0, ids 1 and 2 */
 	wait_for(n += 2);

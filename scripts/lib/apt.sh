@@ -28,6 +28,8 @@ apt_sources()
 				echo "deb [signed-by=$key] $uri $release main" ;;
 			bookworm-backports/bookworm)
 				echo "deb [signed-by=$key] $uri bookworm-backports main" ;;
+			bookworm-source/bookworm | bookworm-source/bookworm-updates | bookworm-source/bookworm-security)
+				echo "deb-src [signed-by=$key] $uri $release main" ;;
 			esac
 		done
 }
@@ -73,4 +75,24 @@ apt_unpack()
 		dpkg -x "$deb" "$dir"
 	done
 	rm -rf "$tmp"
+}
+
+# apt_source DIR PACKAGE: downloads a source package of bookworm and unpacks it, with
+# Debian's patches, into DIR.
+apt_source()
+{
+	local dir=$1 package=$2 tmp options patch
+
+	mapfile -t options < <(apt_options bookworm-source)
+	tmp=$(mktemp -d "$MINIKVM_CACHE/download.XXXXXX")
+	(cd "$tmp" && quietly apt-get "${options[@]}" source --download-only "$package") ||
+		{ rm -rf "$tmp"; die "could not download the source of $package"; }
+	mkdir -p "$dir"
+	tar -xf "$tmp"/*.orig.tar.* -C "$dir" --strip-components=1
+	tar -xf "$tmp"/*.debian.tar.* -C "$dir"
+	rm -rf "$tmp"
+	for patch in $(sed 's/#.*//' "$dir/debian/patches/series"); do
+		quietly patch -d "$dir" -p1 -i "$dir/debian/patches/$patch" ||
+			die "Debian's patch $patch does not apply to $package"
+	done
 }

@@ -5,6 +5,8 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 MINIKVM_CACHE=${MINIKVM_CACHE:-${HOME:?}/.cache/minikvm}
 export MINIKVM_CACHE
+# The emulator of the host amd, where scripts/setup qemu has built it.
+QEMU_DIR=$MINIKVM_CACHE/qemu
 # Where modprobe and others are, for those who are not root.
 PATH=$PATH:/usr/sbin:/sbin
 
