@@ -54,11 +54,15 @@ u64 emul_effective_address(const struct emul *e)
 	return ea & emul_mask(insn->adsize);
 }
 
+static bool fits(u64 la, unsigned int bits)
+{
+	return (u64)((s64)(la << (64 - bits)) >> (64 - bits)) == la;
+}
+
+/* What 48 bits can say, 57 can: CR4 is asked only where it makes a difference. */
 static bool is_canonical(struct emul *e, u64 la)
 {
-	unsigned int bits = e->ops->sysreg(e, EMUL_CR4) & X86_CR4_LA57 ? 57 : 48;
-
-	return (u64)((s64)(la << (64 - bits)) >> (64 - bits)) == la;
+	return fits(la, 48) || (fits(la, 57) && (e->ops->sysreg(e, EMUL_CR4) & X86_CR4_LA57));
 }
 
 /* Offsets of an expand-down data segment are those above the limit. */
