@@ -9,24 +9,6 @@
 #include <minikvm/vm.h>
 
 /**
- * guest_hva() - the host address of a guest frame
- * @vm:		the VM; its srcu is held
- * @gfn:	guest frame
- * @writable:	may the guest write it?
- *
- * Context: any. Return: the address, or 0 if no slot is there.
- */
-hva_t guest_hva(struct vm *vm, gfn_t gfn, bool *writable)
-{
-	struct memslot *slot = memslot_find(vm, gfn);
-
-	if (!slot)
-		return 0;
-	*writable = !memslot_read_only(slot);
-	return memslot_hva(slot, gfn);
-}
-
-/**
  * guest_mark_dirty() - the module wrote a guest frame
  * @vm:		the VM; its srcu is held
  * @gfn:	guest frame

@@ -80,6 +80,28 @@ bool vcpu_wake(struct vcpu *vcpu)
 }
 
 /**
+ * vcpu_memslot_anew() - vcpu_memslot() of what it does not know
+ * @vcpu:	the vCPU, of this thread; vm->srcu is held
+ * @gfn:	guest frame
+ *
+ * Return: the slot or NULL.
+ */
+struct memslot *vcpu_memslot_anew(struct vcpu *vcpu, gfn_t gfn)
+{
+	struct memslot_cache *cache = &vcpu->slot_cache;
+	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
+	struct memslot *slot = memslot_find(vcpu->vm, gfn);
+
+	if (cache->generation != generation)
+		*cache = (struct memslot_cache){ .generation = generation, .hole = NO_GFN };
+	if (slot)
+		cache->slot = slot;
+	else
+		cache->hole = gfn;
+	return slot;
+}
+
+/**
  * vcpu_kick() - have a vCPU look at its requests soon
  * @vcpu: the vCPU; what it shall see was written before
  *

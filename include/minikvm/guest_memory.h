@@ -17,7 +17,6 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *data, size_t len);
 int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len);
 int guest_cmpxchg(struct vm *vm, gpa_t gpa, void *old, const void *new,
 		  unsigned int len);
-hva_t guest_hva(struct vm *vm, gfn_t gfn, bool *writable);
 void guest_mark_dirty(struct vm *vm, gfn_t gfn);
 
 #endif

@@ -64,10 +64,13 @@ static inline gfn_t memslot_last(const struct memslot *slot)
 	return slot->base_gfn + slot->npages - 1;
 }
 
-/* The slot that was found last, good for as long as no slot changes. */
+#define NO_GFN	(~0ULL)
+
+/* What was found last, good for as long as no slot changes. */
 struct memslot_cache {
-	struct memslot *slot;
 	u64 generation;
+	struct memslot *slot;		/* or NULL */
+	gfn_t hole;			/* a frame without a slot, or NO_GFN */
 };
 
 /* A walk of memslots_next_in_hva(): the range, and what was found last. */

@@ -74,24 +74,25 @@ static inline bool vcpu_consume(struct vcpu *vcpu, unsigned int req)
 	       test_and_clear_bit(req, &vcpu->requests);
 }
 
+struct memslot *vcpu_memslot_anew(struct vcpu *vcpu, gfn_t gfn);
+
 /*
- * memslot_find() for a vCPU's own thread, which mostly finds what it found
- * last. vm->srcu is held for as long as the slot is used; a slot whose
+ * memslot_find() for a vCPU's own thread, which mostly finds, or misses, what
+ * it did last. vm->srcu is held for as long as the slot is used; a slot whose
  * generation is still current then was not freed before it was taken.
  */
 static inline struct memslot *vcpu_memslot(struct vcpu *vcpu, gfn_t gfn)
 {
-	struct memslot_cache *cache = &vcpu->slot_cache;
-	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
+	const struct memslot_cache *cache = &vcpu->slot_cache;
 	struct memslot *slot = cache->slot;
 
-	if (likely(slot && cache->generation == generation &&
-		   gfn - slot->base_gfn < slot->npages))
-		return slot;
-	slot = memslot_find(vcpu->vm, gfn);
-	if (slot)
-		*cache = (struct memslot_cache){ slot, generation };
-	return slot;
+	if (likely(cache->generation == smp_load_acquire(&vcpu->vm->slots.generation))) {
+		if (likely(slot && gfn - slot->base_gfn < slot->npages))
+			return slot;
+		if (gfn == cache->hole)
+			return NULL;
+	}
+	return vcpu_memslot_anew(vcpu, gfn);
 }
 
 int vcpu_init(void);

@@ -51,13 +51,13 @@ static int locate(struct emul *e, u64 la, unsigned int len, u32 access, struct p
 {
 	struct vcpu *vcpu = emul_vcpu(e);
 	struct guest_fault fault;
-	bool writable;
+	struct memslot *slot;
 
 	p->len = min_t(u64, len, PAGE_SIZE - offset_in_page(la));
 	if (guest_translate(vcpu, la, access, &p->gpa, &fault))
 		return record_fault(e, &fault);
-	p->memory = guest_hva(vcpu->vm, p->gpa >> PAGE_SHIFT, &writable) &&
-		    (writable || !(access & X86_PF_WRITE));
+	slot = vcpu_memslot(vcpu, p->gpa >> PAGE_SHIFT);
+	p->memory = slot && !((access & X86_PF_WRITE) && memslot_read_only(slot));
 	return EMUL_OK;
 }
 
