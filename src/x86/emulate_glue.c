@@ -488,13 +488,26 @@ int emulate_failed(struct vcpu *vcpu)
 
 static int resume(struct vcpu *vcpu);
 
-/* EMUL_SUSPEND: the VMM is asked, and resume() goes on with its answer. */
+/* What is left to do when the VMM has answered: a plain store is done then, as OUT is. */
+static void complete_piece_later(struct vcpu *vcpu, const struct emul_piece *piece)
+{
+	const struct emul *e = &vcpu->arch.emul;
+
+	if (piece->kind == EMUL_PIECE_MMIO_WRITE && emul_is_store(e, piece->len)) {
+		vcpu->arch.exit.len = e->insn.len;
+		complete_later(vcpu, vcpu_skip);
+	} else {
+		complete_later(vcpu, resume);
+	}
+}
+
+/* EMUL_SUSPEND: the VMM is asked. */
 static int ask_user(struct vcpu *vcpu)
 {
 	const struct emul_piece *piece = emul_replay_pending(&vcpu->arch.replay);
 	struct kvm_run *run = vcpu->run;
 
-	complete_later(vcpu, resume);
+	complete_piece_later(vcpu, piece);
 	if (piece->kind == EMUL_PIECE_PIO_IN || piece->kind == EMUL_PIECE_PIO_OUT) {
 		run->exit_reason = KVM_EXIT_IO;
 		run->io.direction = piece->kind == EMUL_PIECE_PIO_IN ?

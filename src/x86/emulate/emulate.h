@@ -393,4 +393,13 @@ int emul_decode(struct emul *e);
  */
 int emul_execute(struct emul *e);
 
+/**
+ * emul_is_store() - is one write of @len bytes all that the instruction does?
+ * @e: context; emul_execute() returned EMUL_SUSPEND for a write
+ * @len: bytes
+ *
+ * Once the write is done, nothing is left but to go on behind the instruction.
+ */
+bool emul_is_store(const struct emul *e, unsigned int len);
+
 #endif

@@ -137,3 +137,9 @@ int emul_execute(struct emul *e)
 	rc = run(e);
 	return rc == EMUL_OK ? commit(e) : rc;
 }
+
+bool emul_is_store(const struct emul *e, unsigned int len)
+{
+	return e->insn.id == EMUL_OP_MOV && (e->insn.row->flags & ROW_STORE) &&
+	       e->op[0].kind == OPERAND_MEM && e->op[0].size == len;
+}
