@@ -610,30 +610,30 @@ int emulate_instruction(struct vcpu *vcpu)
 
 /*
  * Most exits are of an instruction without prefixes, and which one is known:
- * if its bytes are there, so is its length.
+ * if its bytes (lowest first) are there, so is its length.
  */
-static const struct { u8 len, bytes[3]; } plain[EXIT_REASONS] = {
-	[EXIT_CPUID]		= { 2, { 0x0f, 0xa2 } },
-	[EXIT_MSR_READ]		= { 2, { 0x0f, 0x32 } },
-	[EXIT_MSR_WRITE]	= { 2, { 0x0f, 0x30 } },
-	[EXIT_HLT]		= { 1, { 0xf4 } },
-	[EXIT_HYPERCALL]	= { 3, { 0x0f, 0x01, 0xd9 } },
+static const struct { u8 len; u32 code; } plain[EXIT_REASONS] = {
+	[EXIT_CPUID]		= { 2, 0xa20f },
+	[EXIT_MSR_READ]		= { 2, 0x320f },
+	[EXIT_MSR_WRITE]	= { 2, 0x300f },
+	[EXIT_HLT]		= { 1, 0xf4 },
+	[EXIT_HYPERCALL]	= { 3, 0xd9010f },
+	[EXIT_XSETBV]		= { 3, 0xd1010f },
+	[EXIT_INVD]		= { 2, 0x080f },
+	[EXIT_WBINVD]		= { 2, 0x090f },
+	[EXIT_PAUSE]		= { 2, 0x90f3 },
+	[EXIT_MONITOR]		= { 3, 0xc8010f },
+	[EXIT_MWAIT]		= { 3, 0xc9010f },
 };
 
 static int plain_length(struct vcpu *vcpu)
 {
 	unsigned int reason = vcpu->arch.exit.reason, len = plain[reason].len;
-	struct guest_fault fault;
-	u8 bytes[3];
-	u64 la = vcpu->arch.rip;
+	u32 code;
 
-	if (!len)
+	if (!len || !guest_peek_code(vcpu, linear_rip(vcpu), user_access(vcpu), &code))
 		return 0;
-	if (!is_64bit_code(vcpu))
-		la = (u32)(la + static_call(vendor_segment_base)(vcpu, SEG_CS));
-	if (guest_read_virt(vcpu, la, bytes, len, user_access(vcpu) | X86_PF_INSTR, &fault))
-		return 0;
-	return memcmp(bytes, plain[reason].bytes, len) ? 0 : len;
+	return (code & GENMASK(8 * len - 1, 0)) == plain[reason].code ? len : 0;
 }
 
 static int length(struct vcpu *vcpu)

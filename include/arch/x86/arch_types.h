@@ -128,6 +128,21 @@ struct master_clock {
 	s64 ns;
 };
 
+/* A walk of the guest's page tables, to be repeated by comparing: mmu/guest_walk.c. */
+struct walk_key {
+	u64 generation, page, cr0, cr3, cr4, efer, rights;
+};
+
+struct walk_memo {
+	struct walk_key key;
+	gfn_t gfn;			/* the result */
+	unsigned int n;			/* entries read; 0: nothing is remembered */
+	struct {
+		u64 __user *at;
+		u64 entry;		/* accessed and dirty as the walk left them */
+	} read[5];
+};
+
 struct lapic;
 struct ioapic;
 struct pic;
@@ -212,6 +227,7 @@ struct vcpu_arch {
 	bool fpu_loaded;
 
 	struct memcache table_cache;	/* MMU tables: x86/mmu/ */
+	struct walk_memo walks[2];	/* the last of data, and of code */
 	struct emul emul;
 	struct emul_replay replay;
 	void *pio_data;			/* the second page of the run mapping */

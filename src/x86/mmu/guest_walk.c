@@ -4,8 +4,9 @@
  * ch. 4; APM vol. 2, ch. 5), and reads and writes by linear address on top.
  *
  * Where exits do not tell an instruction's length, each of them comes through
- * here: a walk remembers the slot of the last table, and its reads do not
- * sleep unless they must.
+ * here. So a walk adds up what its entries have in common instead of looking at
+ * each of their rights, and the next one of the same page may find it repeated
+ * (see "The last walk").
  */
 #include <linux/uaccess.h>
 #include <asm/pgtable_types.h>
@@ -16,47 +17,44 @@
 
 struct walk {
 	struct vcpu *vcpu;
-	struct memslot *slot;		/* where the last entry was */
+	struct walk_memo *memo;
 	u32 access;			/* X86_PF_WRITE, _USER, _INSTR */
 	bool pae;			/* entries of 8 bytes */
 	bool nx;			/* EFER.NXE */
 	int levels;
-	/* What all levels allow together. */
-	bool writable, user, no_exec;
+	u64 reserved;			/* bits that are 0 in every entry */
+	u64 all, any;			/* the levels' entries, ANDed and ORed: their rights */
 	u8 pkey;
 };
 
-static bool in_slot(const struct memslot *slot, gfn_t gfn)
+/* The PDPTEs of 32-bit PAE paging: four, loaded with CR3, with no rights of their own. */
+static bool is_pdpte(const struct walk *w, int level)
 {
-	return slot && gfn - slot->base_gfn < slot->npages;
+	return w->levels == 3 && level == 3;
 }
 
-static void __user *entry_address(struct walk *w, gpa_t gpa)
+/* Guest memory at hand, for a read within a page; NULL where there is none. */
+static void __user *user_address(struct vcpu *vcpu, gpa_t gpa)
 {
 	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct memslot *slot = vcpu_memslot(vcpu, gfn);
 
-	if (!in_slot(w->slot, gfn)) {
-		w->slot = memslot_find(w->vcpu->vm, gfn);
-		if (!w->slot)
-			return NULL;
-	}
-	return (void __user *)(memslot_hva(w->slot, gfn) + offset_in_page(gpa));
+	return slot ? (void __user *)(memslot_hva(slot, gfn) + offset_in_page(gpa)) : NULL;
 }
 
 static int read_entry(struct walk *w, gpa_t gpa, u64 *entry)
 {
-	void __user *user = entry_address(w, gpa);
+	void __user *user = user_address(w->vcpu, gpa);
 	u32 narrow;
 	int r;
 
 	if (!user)
 		return -EFAULT;
-	if (w->pae) {
-		r = __get_user(*entry, (u64 __user *)user);
-	} else {
-		r = __get_user(narrow, (u32 __user *)user);
-		*entry = narrow;
-	}
+	w->memo->read[w->memo->n].at = user;
+	if (w->pae)
+		return __get_user(*entry, (u64 __user *)user);
+	r = __get_user(narrow, (u32 __user *)user);
+	*entry = narrow;
 	return r;
 }
 
@@ -65,6 +63,8 @@ static int mark_entry(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
 {
 	u64 new = entry | bits;
 	int r;
+
+	w->memo->read[w->memo->n++].entry = new;
 
 	if (likely(new == entry))
 		return 0;
@@ -100,35 +100,31 @@ static bool is_leaf(const struct walk *w, u64 entry, int level)
 	return level == 2 && (w->vcpu->arch.cr4 & X86_CR4_PSE);
 }
 
-static u64 reserved_bits(const struct walk *w, u64 entry, int level, bool leaf)
+static u64 reserved_everywhere(const struct walk *w)
 {
 	unsigned int phys = w->vcpu->arch.cpuid.max_phyaddr;
-	u64 reserved;
+	u64 reserved = phys < 52 ? GENMASK_ULL(51, phys) : 0;
 
-	/* 32-bit entries: only a 4M page has any, between its PSE-36 bits. */
 	if (!w->pae)
-		return leaf && level == 2 ? BIT_ULL(21) : 0;
-	reserved = phys < 52 ? GENMASK_ULL(51, phys) : 0;
+		return 0;
 	if (!w->nx)
 		reserved |= _PAGE_NX;
-	/* The four PDPTEs of 32-bit PAE have no rights of their own. */
-	if (w->levels == 3 && level == 3)
-		return reserved | GENMASK_ULL(63, 52) | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
-	if (w->levels == 3)
-		reserved |= GENMASK_ULL(62, 52);
-	if (leaf && level > 1)
-		return reserved | GENMASK_ULL(12 + 9 * (level - 1) - 1, 13);
-	/* PS where no page of that size exists. */
-	return level > 3 || (level == 3 && !leaf) ? reserved | _PAGE_PSE : reserved;
+	return w->levels == 3 ? reserved | GENMASK_ULL(62, 52) : reserved;
 }
 
-static void add_rights(struct walk *w, u64 entry, int level)
+static u64 reserved_bits(const struct walk *w, int level, bool leaf)
 {
-	if (w->levels == 3 && level == 3)
-		return;
-	w->writable &= !!(entry & _PAGE_RW);
-	w->user &= !!(entry & _PAGE_USER);
-	w->no_exec |= w->nx && (entry & _PAGE_NX);
+	if (level == 1)
+		return w->reserved;
+	/* 32-bit entries: only a 4M page has any, between its PSE-36 bits. */
+	if (!w->pae)
+		return leaf ? BIT_ULL(21) : 0;
+	if (is_pdpte(w, level))
+		return w->reserved | _PAGE_NX | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
+	/* An entry that is no leaf in spite of its PS: no page has that size. */
+	if (!leaf)
+		return w->reserved | _PAGE_PSE;
+	return w->reserved | GENMASK_ULL(12 + 9 * (level - 1) - 1, 13);
 }
 
 /* --- What the rights come to (SDM 4.6). --- */
@@ -138,7 +134,7 @@ static bool pkey_denies(const struct walk *w)
 	const struct vcpu_arch *arch = &w->vcpu->arch;
 	u32 rights;
 
-	if (!(arch->cr4 & X86_CR4_PKE) || w->levels < 4 || !w->user ||
+	if (!(arch->cr4 & X86_CR4_PKE) || w->levels < 4 || !(w->all & _PAGE_USER) ||
 	    (w->access & X86_PF_INSTR))
 		return false;
 	rights = arch->pkru >> (w->pkey * 2);
@@ -152,7 +148,7 @@ static bool supervisor_denied(const struct walk *w)
 {
 	const struct vcpu_arch *arch = &w->vcpu->arch;
 
-	if (!w->user)
+	if (!(w->all & _PAGE_USER))
 		return false;
 	if (w->access & X86_PF_INSTR)
 		return arch->cr4 & X86_CR4_SMEP;
@@ -163,15 +159,17 @@ static bool denied(const struct walk *w)
 {
 	bool user = w->access & X86_PF_USER;
 
-	if ((w->access & X86_PF_INSTR) && w->no_exec)
+	if ((w->access & X86_PF_INSTR) && (w->any & _PAGE_NX))
 		return true;
-	if (user ? !w->user : supervisor_denied(w))
+	if (user ? !(w->all & _PAGE_USER) : supervisor_denied(w))
 		return true;
-	return (w->access & X86_PF_WRITE) && !w->writable &&
+	return (w->access & X86_PF_WRITE) && !(w->all & _PAGE_RW) &&
 	       (user || (w->vcpu->arch.cr0 & X86_CR0_WP));
 }
 
 /* --- The walk. --- */
+
+#define FRAME	GENMASK_ULL(51, 12)	/* of an entry of either size */
 
 static gpa_t leaf_gpa(const struct walk *w, u64 entry, int level, gva_t gva)
 {
@@ -185,44 +183,56 @@ static gpa_t leaf_gpa(const struct walk *w, u64 entry, int level, gva_t gva)
 	return frame | offset;
 }
 
+static int finish(struct walk *w, gpa_t at, u64 entry, int level, gva_t gva,
+		  gpa_t *gpa, struct guest_fault *fault)
+{
+	u64 bits = _PAGE_ACCESSED | (w->access & X86_PF_WRITE ? _PAGE_DIRTY : 0);
+
+	w->pkey = (entry >> 59) & 0xf;
+	if (denied(w))
+		return page_fault(w, gva, X86_PF_PROT, fault);
+	if (pkey_denies(w))
+		return page_fault(w, gva, X86_PF_PROT | X86_PF_PK, fault);
+	*gpa = leaf_gpa(w, entry, level, gva);
+	return mark_entry(w, at, entry, bits);
+}
+
+static gpa_t top_table(const struct walk *w)
+{
+	u64 cr3 = static_call(vendor_get_cr3)(w->vcpu);
+
+	if (w->levels == 3)
+		return cr3 & 0xffffffe0;
+	return cr3 & (w->pae ? FRAME : 0xfffff000);
+}
+
 static int walk(struct walk *w, gva_t gva, gpa_t *gpa, struct guest_fault *fault)
 {
 	unsigned int bits = w->pae ? 9 : 10, size = w->pae ? 8 : 4;
-	u64 table = static_call(vendor_get_cr3)(w->vcpu);
-	u64 entry, dirty;
-	int level;
+	gpa_t at, table = top_table(w);
+	int level, r;
+	u64 entry;
+	bool leaf;
 
-	table &= w->levels == 3 ? 0xffffffe0ULL : w->pae ? GENMASK_ULL(51, 12) : 0xfffff000ULL;
 	for (level = w->levels; ; level--) {
-		unsigned int shift = PAGE_SHIFT + (level - 1) * bits;
-		unsigned int mask = w->levels == 3 && level == 3 ? 3 : BIT(bits) - 1;
-		gpa_t at = table + ((gva >> shift) & mask) * size;
-		bool leaf;
-
+		at = table + ((gva >> (PAGE_SHIFT + (level - 1) * bits)) &
+			      (is_pdpte(w, level) ? 3 : BIT(bits) - 1)) * size;
 		/* A table that is not in memory reads as nothing mapped. */
 		if (read_entry(w, at, &entry) || !(entry & _PAGE_PRESENT))
 			return page_fault(w, gva, 0, fault);
 		leaf = is_leaf(w, entry, level);
-		if (entry & reserved_bits(w, entry, level, leaf))
+		if (entry & reserved_bits(w, level, leaf))
 			return page_fault(w, gva, X86_PF_PROT | X86_PF_RSVD, fault);
-		add_rights(w, entry, level);
-		if (leaf) {
-			w->pkey = (entry >> 59) & 0xf;
-			if (denied(w))
-				return page_fault(w, gva, X86_PF_PROT, fault);
-			if (pkey_denies(w))
-				return page_fault(w, gva, X86_PF_PROT | X86_PF_PK, fault);
-			dirty = w->access & X86_PF_WRITE ? _PAGE_DIRTY : 0;
-			*gpa = leaf_gpa(w, entry, level, gva);
-			return mark_entry(w, at, entry, _PAGE_ACCESSED | dirty);
+		if (!is_pdpte(w, level)) {
+			w->all &= entry;
+			w->any |= entry;
 		}
-		if (!(w->levels == 3 && level == 3)) {
-			int r = mark_entry(w, at, entry, _PAGE_ACCESSED);
-
-			if (r)
-				return r;
-		}
-		table = entry & (w->pae ? GENMASK_ULL(51, 12) : 0xfffff000ULL);
+		if (leaf)
+			return finish(w, at, entry, level, gva, gpa, fault);
+		r = mark_entry(w, at, entry, is_pdpte(w, level) ? 0 : _PAGE_ACCESSED);
+		if (r)
+			return r;
+		table = entry & FRAME;
 	}
 }
 
@@ -231,6 +241,82 @@ static int walk_levels(const struct vcpu *vcpu)
 	if (vcpu->arch.efer & EFER_LMA)
 		return vcpu->arch.cr4 & X86_CR4_LA57 ? 5 : 4;
 	return vcpu->arch.cr4 & X86_CR4_PAE ? 3 : 2;
+}
+
+/* --- The last walk. --- */
+
+/*
+ * What a walk comes to depends on the registers in walk_key() and on the
+ * entries that it reads, and on nothing else: so where the registers are the
+ * same, and each entry still reads as it did, so is the result. The entries
+ * are read anew every time. A guest owes us no word when it changes one, and
+ * does not get away with less than from a whole walk.
+ *
+ * Their host addresses are good for as long as no slot has changed
+ * (slots.generation, as in vcpu_memslot()). CPUID, which says what bits are
+ * reserved, does not change once the vCPU has run.
+ */
+static struct walk_key walk_key(struct vcpu *vcpu, gva_t gva, u32 access)
+{
+	const struct vcpu_arch *arch = &vcpu->arch;
+
+	return (struct walk_key){
+		.generation = smp_load_acquire(&vcpu->vm->slots.generation),
+		.page = gva >> PAGE_SHIFT,
+		.cr0 = arch->cr0,
+		.cr3 = static_call(vendor_get_cr3)(vcpu),
+		.cr4 = arch->cr4,
+		.efer = arch->efer,
+		.rights = access | (arch->rflags & X86_EFLAGS_AC) | (u64)arch->pkru << 32,
+	};
+}
+
+static bool same_key(const struct walk_key *a, const struct walk_key *b)
+{
+	return !((a->generation ^ b->generation) | (a->page ^ b->page) |
+		 (a->cr0 ^ b->cr0) | (a->cr3 ^ b->cr3) | (a->cr4 ^ b->cr4) |
+		 (a->efer ^ b->efer) | (a->rights ^ b->rights));
+}
+
+static bool repeats(const struct walk_memo *memo)
+{
+	unsigned int i;
+	u64 entry;
+
+	for (i = 0; i < memo->n; i++)
+		if (__get_user(entry, memo->read[i].at) || entry != memo->read[i].entry)
+			return false;
+	return memo->n;
+}
+
+static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva_t gva,
+				  u32 access, gpa_t *gpa, struct guest_fault *fault)
+{
+	struct walk w = {
+		.vcpu = vcpu, .memo = memo, .access = access, .levels = walk_levels(vcpu),
+		.pae = vcpu->arch.cr4 & X86_CR4_PAE,
+		.nx = vcpu->arch.efer & EFER_NX,
+	};
+	int r;
+
+	if (w.levels >= 4 && !__is_canonical_address(gva, w.levels == 5 ? 57 : 48)) {
+		*fault = (struct guest_fault){ .vector = X86_TRAP_GP };
+		return -EFAULT;
+	}
+	w.reserved = reserved_everywhere(&w);
+	do {
+		w.all = ~0ULL;
+		w.any = 0;
+		memo->n = 0;
+		/* -EAGAIN: the guest changed the entry under us. */
+		r = walk(&w, gva, gpa, fault);
+	} while (r == -EAGAIN);
+	/* Entries of 4 bytes, and CPUID that may still change, are not worth it. */
+	if (r || !w.pae || !vcpu->arch.has_run)
+		memo->n = 0;
+	else
+		memo->gfn = *gpa >> PAGE_SHIFT;
+	return r;
 }
 
 /**
@@ -247,28 +333,20 @@ static int walk_levels(const struct vcpu *vcpu)
 int guest_translate(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa,
 		    struct guest_fault *fault)
 {
-	struct walk w = {
-		.vcpu = vcpu, .access = access, .levels = walk_levels(vcpu),
-		.pae = vcpu->arch.cr4 & X86_CR4_PAE,
-		.nx = vcpu->arch.efer & EFER_NX,
-	};
-	int r;
+	struct walk_memo *memo = &vcpu->arch.walks[!!(access & X86_PF_INSTR)];
+	struct walk_key key = walk_key(vcpu, gva, access);
 
 	if (!(vcpu->arch.cr0 & X86_CR0_PG)) {
 		*gpa = gva;
 		return 0;
 	}
-	if (w.levels >= 4 && !__is_canonical_address(gva, w.levels == 5 ? 57 : 48)) {
-		*fault = (struct guest_fault){ .vector = X86_TRAP_GP };
-		return -EFAULT;
+	if (same_key(&key, &memo->key) && repeats(memo)) {
+		*gpa = (memo->gfn << PAGE_SHIFT) | offset_in_page(gva);
+		return 0;
 	}
-	do {
-		w.writable = w.user = true;
-		w.no_exec = false;
-		/* -EAGAIN: the guest changed the entry under us. */
-		r = walk(&w, gva, gpa, fault);
-	} while (r == -EAGAIN);
-	return r;
+	memo->n = 0;
+	memo->key = key;
+	return walk_and_note(vcpu, memo, gva, access, gpa, fault);
 }
 
 /**
@@ -287,17 +365,43 @@ int guest_read_virt(struct vcpu *vcpu, gva_t gva, void *data, unsigned int len,
 {
 	while (len) {
 		unsigned int n = min_t(u64, len, PAGE_SIZE - offset_in_page(gva));
+		void __user *user;
 		gpa_t gpa;
 
 		if (guest_translate(vcpu, gva, access, &gpa, fault))
 			return -EFAULT;
-		if (guest_read(vcpu->vm, gpa, data, n))
+		user = user_address(vcpu, gpa);
+		if (!user || copy_from_user(data, user, n))
 			return -ENXIO;
 		gva += n;
 		data += n;
 		len -= n;
 	}
 	return 0;
+}
+
+/**
+ * guest_peek_code() - four bytes of code, if they come cheap
+ * @vcpu:	the vCPU, loaded; vm->srcu is held
+ * @gva:	linear address
+ * @access:	X86_PF_USER, or 0
+ * @code:	the bytes, the first one lowest
+ *
+ * Return: false if they are not all in one page, or cannot be fetched: nothing
+ * is said then of why.
+ */
+bool guest_peek_code(struct vcpu *vcpu, gva_t gva, u32 access, u32 *code)
+{
+	struct guest_fault fault;
+	void __user *user;
+	gpa_t gpa;
+
+	if (offset_in_page(gva) > PAGE_SIZE - sizeof(*code))
+		return false;
+	if (guest_translate(vcpu, gva, access | X86_PF_INSTR, &gpa, &fault))
+		return false;
+	user = user_address(vcpu, gpa);
+	return user && !__get_user(*code, (u32 __user *)user);
 }
 
 /**

@@ -54,6 +54,7 @@ int guest_translate(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa,
 /* Linear reads and writes; on a fault @fault is filled, -EFAULT returned. */
 int guest_read_virt(struct vcpu *vcpu, gva_t gva, void *data, unsigned int len,
 		    u32 access, struct guest_fault *fault);
+bool guest_peek_code(struct vcpu *vcpu, gva_t gva, u32 access, u32 *code);
 int guest_write_virt(struct vcpu *vcpu, gva_t gva, const void *data,
 		     unsigned int len, u32 access, struct guest_fault *fault);
 
