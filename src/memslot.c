@@ -102,17 +102,16 @@ static void clip(struct hva_walk *walk, const struct memslot *slot)
 bool memslots_next_in_hva(struct vm *vm, struct hva_walk *walk)
 {
 	struct memslots *s = &vm->slots;
-	struct interval_tree_node *node;
-	unsigned int skip;
+	struct interval_tree_node *node = walk->node;
 
 	read_lock(&s->hva_lock);
-	if (walk->changes != s->hva_changes)
-		walk->n = 0;
-	walk->changes = s->hva_changes;
-	skip = walk->n++;
-	node = interval_tree_iter_first(&s->by_hva, walk->start, walk->end - 1);
-	while (node && skip--)
+	/* While nothing has changed, the node is still in the tree. */
+	if (node && walk->changes == s->hva_changes)
 		node = interval_tree_iter_next(node, walk->start, walk->end - 1);
+	else
+		node = interval_tree_iter_first(&s->by_hva, walk->start, walk->end - 1);
+	walk->changes = s->hva_changes;
+	walk->node = node;
 	if (node)
 		clip(walk, container_of(node, struct memslot, hva_node));
 	read_unlock(&s->hva_lock);

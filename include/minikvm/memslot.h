@@ -77,8 +77,8 @@ struct memslot_cache {
 struct hva_walk {
 	hva_t start, end;		/* bytes; @end is not in it */
 	gfn_t first, last;
-	unsigned int n;			/* 0 at first */
-	unsigned long changes;
+	struct interval_tree_node *node;	/* NULL at first */
+	unsigned long changes;		/* hva_changes then: the node may be gone later */
 };
 
 int memslots_init(struct vm *vm);
