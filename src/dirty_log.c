@@ -25,7 +25,7 @@
 #include <linux/uaccess.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/mmu.h>
-#include <minikvm/vm.h>
+#include <minikvm/vcpu.h>
 
 #define DIRTY		XA_MARK_0
 
@@ -60,7 +60,9 @@ int dirty_log_alloc(struct vm *vm, struct memslot *slot)
 	if (!log)
 		return -ENOMEM;
 	xa_init(&log->chunks);
-	log->initially_set = vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET;
+	/* Rings begin empty. */
+	log->initially_set = !vm->dirty_ring_bytes &&
+			     (vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET);
 	slot->log = log;
 	return 0;
 }
@@ -166,28 +168,35 @@ static struct dirty_chunk *get_chunk(struct memslot *slot, unsigned long index)
 
 /**
  * dirty_log_mark() - a page was, or may be, written
- * @vm:		the VM; its srcu is held
+ * @vcpu:	by whom: its thread; vm->srcu is held
  * @slot:	its slot
  * @gfn:	its frame
  *
  * Context: may sleep, the first time in each 128 MiB.
  */
-void dirty_log_mark(struct vm *vm, struct memslot *slot, gfn_t gfn)
+void dirty_log_mark(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 {
 	unsigned long page = gfn - slot->base_gfn, index = page / CHUNK_PAGES;
+	unsigned int bit = page % 64;
 	struct dirty_chunk *chunk;
 	unsigned long *word;
+	bool first;
 
 	if (!slot->log)
 		return;
 	chunk = get_chunk(slot, index);
-	page %= CHUNK_PAGES;
-	word = (unsigned long *)&chunk->words[page / 64];
+	word = (unsigned long *)&chunk->words[page % CHUNK_PAGES / 64];
+	/*
+	 * Who takes the bit that we find set reads what we have written:
+	 * pairs with xchg() in emit_word(), fetch_andnot() in take_word().
+	 */
+	smp_mb();
 	/* The test spares the cache line of a page that is dirty already. */
-	if (!test_bit(page % 64, word))
-		set_bit(page % 64, word);
+	first = !test_bit(bit, word) && !test_and_set_bit(bit, word);
 	smp_mb__after_atomic();
-	set_group(slot->log, index, chunk, page / 64 / GROUP_WORDS);
+	set_group(slot->log, index, chunk, page % CHUNK_PAGES / 64 / GROUP_WORDS);
+	if (first && vcpu->dirty_ring.gfns)
+		dirty_ring_push(vcpu, slot, page);
 }
 
 /* --- KVM_GET_DIRTY_LOG. --- */
@@ -320,12 +329,15 @@ static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
  * What is dirty is gone through, and the rest of user space's bitmap is
  * cleared, which is all that grows with the slot.
  *
- * Context: sleeps. Return: 0; -EINVAL, -ENOENT (not logged), -EFAULT.
+ * Context: sleeps. Return: 0; -EINVAL, -ENOENT (not logged), -EFAULT, -ENXIO
+ * (there are rings instead).
  */
 int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 {
 	int r;
 
+	if (vm->dirty_ring_bytes)
+		return -ENXIO;
 	if (log->slot >= MEMSLOTS_MAX)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
@@ -337,7 +349,7 @@ int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 /* --- KVM_CLEAR_DIRTY_LOG. --- */
 
 /* Of one word, the pages that user space has dealt with. */
-static bool clear_word(struct vm *vm, struct memslot *slot, unsigned long nr, u64 mask)
+static bool take_word(struct vm *vm, struct memslot *slot, unsigned long nr, u64 mask)
 {
 	unsigned long index = nr / CHUNK_WORDS;
 	struct dirty_chunk *chunk;
@@ -355,6 +367,22 @@ static bool clear_word(struct vm *vm, struct memslot *slot, unsigned long nr, u6
 	mmu_write_protect(vm, slot->base_gfn + (index * CHUNK_WORDS + nr) * 64, mask);
 	tidy(slot->log, index, chunk, nr / GROUP_WORDS);
 	return true;
+}
+
+/**
+ * dirty_log_take() - some pages are to be logged anew
+ * @vm:		the VM; its slots_lock is held
+ * @id:		of the slot; user space's word for it
+ * @nr:		which 64 pages of it; likewise
+ * @mask:	which of them
+ *
+ * Return: must the TLBs be flushed before user space reads the pages?
+ */
+bool dirty_log_take(struct vm *vm, u32 id, u64 nr, u64 mask)
+{
+	struct memslot *slot = logged_slot(vm, id);
+
+	return slot && nr < DIV_ROUND_UP(slot->npages, 64) && take_word(vm, slot, nr, mask);
 }
 
 static bool clear_valid(const struct memslot *slot, const struct kvm_clear_dirty_log *log)
@@ -386,7 +414,7 @@ static int clear_locked(struct vm *vm, const struct kvm_clear_dirty_log *log)
 		r = get_user(mask, user + i);
 		if (r)
 			break;
-		if (mask && clear_word(vm, slot, log->first_page / 64 + i, mask))
+		if (mask && take_word(vm, slot, log->first_page / 64 + i, mask))
 			flush = true;
 		if (!(i % CHUNK_WORDS))
 			cond_resched();
@@ -401,12 +429,14 @@ static int clear_locked(struct vm *vm, const struct kvm_clear_dirty_log *log)
  * @vm:		the VM
  * @log:	which pages of which slot
  *
- * Context: sleeps. Return: 0; -EINVAL, -ENOENT (not logged), -EFAULT.
+ * Context: sleeps. Return: as dirty_log_get().
  */
 int dirty_log_clear(struct vm *vm, const struct kvm_clear_dirty_log *log)
 {
 	int r;
 
+	if (vm->dirty_ring_bytes)
+		return -ENXIO;
 	if (log->slot >= MEMSLOTS_MAX || (log->first_page & 63))
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);

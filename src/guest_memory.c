@@ -6,20 +6,7 @@
 #include <linux/uaccess.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/guest_memory.h>
-#include <minikvm/vm.h>
-
-/**
- * guest_mark_dirty() - the module wrote a guest frame
- * @vm:		the VM; its srcu is held
- * @gfn:	guest frame
- */
-void guest_mark_dirty(struct vm *vm, gfn_t gfn)
-{
-	struct memslot *slot = memslot_find(vm, gfn);
-
-	if (slot)
-		dirty_log_mark(vm, slot, gfn);
-}
+#include <minikvm/vcpu.h>
 
 static unsigned int in_page(gpa_t gpa, size_t len)
 {
@@ -78,26 +65,33 @@ int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len)
 	return left ? -EFAULT : 0;
 }
 
+/* Where there is no way to log a write, there shall be none. */
+static struct memslot *writable_slot(struct vcpu *vcpu, gpa_t gpa)
+{
+	struct memslot *slot = memslot_find(vcpu->vm, gpa >> PAGE_SHIFT);
+
+	return slot && !memslot_read_only(slot) && !dirty_ring_full(vcpu) ? slot : NULL;
+}
+
 /**
  * guest_write() - copy to guest memory, and log it
- * @vm:		the VM; its srcu is held
+ * @vcpu:	for whom, loaded; vm->srcu is held
  * @gpa:	guest physical address
  * @data:	source
  * @len:	bytes; pages may be crossed
  *
- * Context: may sleep. Return: 0, or -EFAULT where there is no memory or it is
- * read-only; pages before that have been written.
+ * Context: may sleep. Return: 0, or -EFAULT where there is no memory, it is
+ * read-only, or the dirty ring is full; pages before that have been written.
  */
-int guest_write(struct vm *vm, gpa_t gpa, const void *data, size_t len)
+int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 {
 	while (len) {
-		struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+		struct memslot *slot = writable_slot(vcpu, gpa);
 		unsigned int n = in_page(gpa, len);
 
-		if (!slot || memslot_read_only(slot) ||
-		    copy_to_user(user_address(slot, gpa), data, n))
+		if (!slot || copy_to_user(user_address(slot, gpa), data, n))
 			return -EFAULT;
-		dirty_log_mark(vm, slot, gpa >> PAGE_SHIFT);
+		dirty_log_mark(vcpu, slot, gpa >> PAGE_SHIFT);
 		gpa += n;
 		data += n;
 		len -= n;
@@ -140,7 +134,7 @@ fault:
 
 /**
  * guest_cmpxchg() - replace @old by @new in guest memory, at once
- * @vm:		the VM; its srcu is held
+ * @vcpu:	for whom, loaded; vm->srcu is held
  * @gpa:	guest physical address, aligned to @len
  * @old:	what must be there; on -EAGAIN, what was
  * @new:	what shall be there
@@ -148,19 +142,19 @@ fault:
  *
  * Context: may sleep. Return: 0; -EAGAIN if something else was there; -EFAULT.
  */
-int guest_cmpxchg(struct vm *vm, gpa_t gpa, void *old, const void *new,
+int guest_cmpxchg(struct vcpu *vcpu, gpa_t gpa, void *old, const void *new,
 		  unsigned int len)
 {
-	struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+	struct memslot *slot = writable_slot(vcpu, gpa);
 	bool swapped, faulted;
 
-	if (!slot || memslot_read_only(slot) || in_page(gpa, len) != len)
+	if (!slot || in_page(gpa, len) != len)
 		return -EFAULT;
 	swapped = cmpxchg_user(user_address(slot, gpa), old, new, len, &faulted);
 	if (faulted)
 		return -EFAULT;
 	if (!swapped)
 		return -EAGAIN;
-	dirty_log_mark(vm, slot, gpa >> PAGE_SHIFT);
+	dirty_log_mark(vcpu, slot, gpa >> PAGE_SHIFT);
 	return 0;
 }

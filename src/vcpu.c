@@ -187,6 +187,8 @@ static vm_fault_t run_page_fault(struct vm_fault *vmf)
 		page = virt_to_page(vcpu->run);
 	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
 		page = coalesced_page(vcpu->vm);
+	else if (dirty_ring_mapped(vcpu->vm, vmf->pgoff, 1))
+		page = dirty_ring_page(vcpu, vmf->pgoff);
 	else
 		page = arch_vcpu_mmap_page(vcpu, vmf->pgoff);
 	if (!page)
@@ -198,8 +200,14 @@ static vm_fault_t run_page_fault(struct vm_fault *vmf)
 
 static const struct vm_operations_struct run_page_ops = { .fault = run_page_fault };
 
+/* A private copy of a ring would tell the kernel nothing. */
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct vcpu *vcpu = file->private_data;
+
+	if (dirty_ring_mapped(vcpu->vm, vma->vm_pgoff, vma_pages(vma)) &&
+	    (!(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC)))
+		return -EINVAL;
 	vma->vm_ops = &run_page_ops;
 	return 0;
 }
@@ -320,11 +328,16 @@ static struct vcpu *vcpu_alloc(struct vm *vm, unsigned int id)
 	mutex_init(&vcpu->lock);
 	rcuwait_init(&vcpu->wait);
 	preempt_notifier_init(&vcpu->preempt, &preempt_ops);
-	r = arch_vcpu_create(vcpu);
+	r = dirty_ring_init(vcpu);
 	if (r)
 		goto err_run;
+	r = arch_vcpu_create(vcpu);
+	if (r)
+		goto err_ring;
 	return vcpu;
 
+err_ring:
+	dirty_ring_destroy(vcpu);
 err_run:
 	free_page((unsigned long)vcpu->run);
 err_vcpu:
@@ -339,6 +352,7 @@ err_vcpu:
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	arch_vcpu_destroy(vcpu);
+	dirty_ring_destroy(vcpu);
 	free_page((unsigned long)vcpu->run);
 	kmem_cache_free(vcpu_cachep, vcpu);
 }

@@ -13,6 +13,7 @@
 #include <linux/uaccess.h>
 #include <minikvm/coalesced.h>
 #include <minikvm/dirty_log.h>
+#include <minikvm/dirty_ring.h>
 #include <minikvm/eventfd.h>
 #include <minikvm/ioctl.h>
 #include <minikvm/vcpu.h>
@@ -199,6 +200,11 @@ static long clear_dirty_log(void *obj, void *arg, unsigned long raw)
 	return dirty_log_clear(obj, arg);
 }
 
+static long reset_dirty_rings(void *obj, void *arg, unsigned long raw)
+{
+	return dirty_rings_reset(obj);
+}
+
 static long irq_line(void *obj, void *arg, unsigned long raw)
 {
 	struct vm *vm = obj;
@@ -267,13 +273,8 @@ static long check_extension(void *obj, void *arg, unsigned long raw)
 	return vm_check_extension(obj, raw);
 }
 
-static long enable_cap(void *obj, void *arg, unsigned long raw)
+static long enable_manual_log(struct vm *vm, const struct kvm_enable_cap *cap)
 {
-	const struct kvm_enable_cap *cap = arg;
-	struct vm *vm = obj;
-
-	if (cap->cap != KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
-		return arch_vm_enable_cap(vm, cap);
 	if (cap->flags || (cap->args[0] & ~DIRTY_LOG_MANUAL_FLAGS) ||
 	    cap->args[0] == KVM_DIRTY_LOG_INITIALLY_SET)
 		return -EINVAL;
@@ -281,11 +282,27 @@ static long enable_cap(void *obj, void *arg, unsigned long raw)
 	return 0;
 }
 
+static long enable_cap(void *obj, void *arg, unsigned long raw)
+{
+	const struct kvm_enable_cap *cap = arg;
+
+	switch (cap->cap) {
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return enable_manual_log(obj, cap);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return cap->flags ? -EINVAL : dirty_ring_enable(obj, cap->args[0]);
+	default:
+		return arch_vm_enable_cap(obj, cap);
+	}
+}
+
 static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_CREATE_VCPU,		0,		create_vcpu },
 	{ KVM_SET_USER_MEMORY_REGION,	0,		set_memory },
 	{ KVM_GET_DIRTY_LOG,		0,		get_dirty_log },
 	{ KVM_CLEAR_DIRTY_LOG,		0,		clear_dirty_log },
+	{ KVM_RESET_DIRTY_RINGS,	0,		reset_dirty_rings },
 	{ KVM_IRQ_LINE,			0,		irq_line },
 	{ KVM_IRQ_LINE_STATUS,		0,		irq_line },
 	{ KVM_SIGNAL_MSI,		0,		signal_msi },
@@ -349,6 +366,8 @@ static const struct { long cap, value; } extensions[] = {
 	{ KVM_CAP_ENABLE_CAP_VM,		1 },
 	{ KVM_CAP_IMMEDIATE_EXIT,		1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,	DIRTY_LOG_MANUAL_FLAGS },
+	{ KVM_CAP_DIRTY_LOG_RING,		DIRTY_RING_BYTES_MAX },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	DIRTY_RING_BYTES_MAX },
 	{ KVM_CAP_IRQFD,			1 },
 	{ KVM_CAP_IRQFD_RESAMPLE,		1 },
 	{ KVM_CAP_IOEVENTFD,			1 },

@@ -2,7 +2,8 @@
 /*
  * The module's own reads and writes of guest memory, by guest physical
  * address. Everything that the module writes is logged as dirty here, so that
- * no writer can forget it.
+ * no writer can forget it. It writes for a vCPU, in that vCPU's thread: the
+ * dirty ring knows no other pages.
  *
  * All of these take vm->srcu to be held, may fault in host pages and so may
  * sleep, but where their name says "nofault".
@@ -13,10 +14,9 @@
 #include <minikvm/types.h>
 
 int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len);
-int guest_write(struct vm *vm, gpa_t gpa, const void *data, size_t len);
+int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len);
 int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len);
-int guest_cmpxchg(struct vm *vm, gpa_t gpa, void *old, const void *new,
+int guest_cmpxchg(struct vcpu *vcpu, gpa_t gpa, void *old, const void *new,
 		  unsigned int len);
-void guest_mark_dirty(struct vm *vm, gfn_t gfn);
 
 #endif

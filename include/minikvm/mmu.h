@@ -20,6 +20,8 @@ void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep);
 bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear);
 /* The next write to each of the frames @base + bit of @mask faults, after a flush. */
 void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask);
+/* Pages that one exit may log, beside those that the module writes itself. */
+unsigned int mmu_dirty_burst(void);
 /* No vCPU uses what was removed or write-protected before. Does not sleep. */
 void mmu_tlb_flush_vm(struct vm *vm);
 

@@ -11,6 +11,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <linux/signal_types.h>
+#include <minikvm/dirty_ring.h>
 #include <minikvm/vm.h>
 
 /*
@@ -33,6 +34,7 @@ enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST, VCPU_EXITING };
 enum vcpu_request {
 	VCPU_REQ_UNHALT,		/* woken: look again whether to run */
 	VCPU_REQ_DEAD,			/* the VM is broken: never enter again */
+	VCPU_REQ_DIRTY_RING,		/* nearly full; ahead of all that writes memory */
 	VCPU_REQ_ARCH = 8,
 };
 
@@ -46,6 +48,7 @@ struct vcpu {
 	unsigned long requests;
 	u64 tlb_gen;			/* vm->tlb_gen that our last flush covers */
 	struct memslot_cache slot_cache;	/* its thread's own: vcpu_memslot() */
+	struct dirty_ring dirty_ring;
 	int srcu_idx;			/* valid while KVM_RUN is inside */
 	struct mutex lock;		/* held by each vCPU ioctl */
 	struct preempt_notifier preempt;

@@ -460,7 +460,7 @@ static u32 effective_khz(struct vcpu *vcpu)
 static int put_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = guest_write(vcpu->vm, gpa, data, len);
+	int r = guest_write(vcpu, gpa, data, len);
 
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;

@@ -112,7 +112,7 @@ static int write_piece(struct emul *e, const struct piece *p, const void *buf)
 {
 	if (!p->memory)
 		return mmio(e, p->gpa, (void *)buf, p->len, true);
-	return guest_write(emul_vcpu(e)->vm, p->gpa, buf, p->len) ? EMUL_UNHANDLED : EMUL_OK;
+	return guest_write(emul_vcpu(e), p->gpa, buf, p->len) ? EMUL_UNHANDLED : EMUL_OK;
 }
 
 static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
@@ -163,7 +163,7 @@ static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
 	/* No bus locks two pages, or a device: write what a CPU would. */
 	if (p[1].len || !p[0].memory)
 		return op_write(e, la, new, len);
-	rc = guest_cmpxchg(emul_vcpu(e)->vm, p[0].gpa, (void *)old, new, len);
+	rc = guest_cmpxchg(emul_vcpu(e), p[0].gpa, (void *)old, new, len);
 	if (rc == -EAGAIN)
 		return EMUL_AGAIN;
 	return rc ? EMUL_UNHANDLED : EMUL_OK;

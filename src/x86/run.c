@@ -69,6 +69,7 @@ static int nothing(struct vcpu *vcpu)
 
 static int (*const request_rows[VCPU_REQS])(struct vcpu *vcpu) = {
 	[VCPU_REQ_UNHALT]	= nothing,
+	[VCPU_REQ_DIRTY_RING]	= dirty_ring_serve,
 	[VCPU_REQ_LOAD_ROOT]	= load_root,
 	[VCPU_REQ_CLOCK]	= publish_clock,
 	[VCPU_REQ_STEAL]	= publish_steal_time,

@@ -186,7 +186,7 @@ static bool fast_fix(struct fault *f)
 	if (!fixed)
 		return false;
 	/* Mapped first, logged then: see dirty_log.c. */
-	dirty_log_mark(f->vcpu->vm, f->slot, f->gfn);
+	dirty_log_mark(f->vcpu, f->slot, f->gfn);
 	mmu_count(f->mmu, MMU_STAT_fast_fixes);
 	return true;
 }
@@ -224,7 +224,7 @@ static int map(struct fault *f)
 	if (!r) {
 		done = map_locked(f, seq);
 		if (done && f->write)
-			dirty_log_mark(vm, f->slot, f->gfn);
+			dirty_log_mark(f->vcpu, f->slot, f->gfn);
 		if (!done)
 			mmu_count(f->mmu, MMU_STAT_retries);
 	}

@@ -136,6 +136,14 @@ void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot 
 }
 
 /**
+ * mmu_dirty_burst() - how many pages hardware logs before it exits
+ */
+unsigned int mmu_dirty_burst(void)
+{
+	return 0;
+}
+
+/**
  * mmu_write_protect() - the next write to some frames of a logged slot faults
  * @vm:		the VM; its slots_lock is held
  * @base:	frame of bit 0
