@@ -336,10 +336,21 @@ static bool inject_pending_irq(struct vcpu *vcpu)
 	return true;
 }
 
+/* Is there a place for KVM_INTERRUPT's vector, and a way from it to the CPU? */
+static bool user_irq_accepted(struct vcpu *vcpu)
+{
+	return vcpu->arch.user_irq < 0 &&
+	       (!vcpu->arch.lapic || lapic_accepts_pic(vcpu));
+}
+
+/*
+ * A window that user space could make no use of must not be asked for: the
+ * guest would exit for it at every entry, and never get any further.
+ */
 static bool user_wants_irq_window(struct vcpu *vcpu)
 {
 	return vcpu->run->request_interrupt_window &&
-	       vcpu->vm->arch.irqchip != IRQCHIP_KERNEL;
+	       vcpu->vm->arch.irqchip != IRQCHIP_KERNEL && user_irq_accepted(vcpu);
 }
 
 /* User space that is the irqchip sees every lowering of the TPR. */
@@ -398,8 +409,7 @@ bool user_may_inject(struct vcpu *vcpu)
 	if (vcpu->vm->arch.irqchip == IRQCHIP_KERNEL)
 		return true;
 	return irq_open(vcpu) && !events_in_flight(vcpu) &&
-	       !vcpu->arch.events.exception.pending && vcpu->arch.user_irq < 0 &&
-	       (!vcpu->arch.lapic || lapic_accepts_pic(vcpu));
+	       !vcpu->arch.events.exception.pending && user_irq_accepted(vcpu);
 }
 
 /**

@@ -146,13 +146,6 @@ static int default_routes(struct vm *vm)
  * Life
  */
 
-static int create_check(struct vm *vm)
-{
-	if (vm->arch.irqchip != IRQCHIP_NONE)
-		return -EEXIST;
-	return vm->nvcpus ? -EINVAL : 0;
-}
-
 static void chips_destroy(struct vm *vm)
 {
 	mutex_lock(&vm->slots_lock);
@@ -171,10 +164,12 @@ static void chips_destroy(struct vm *vm)
  */
 int irqchip_create(struct vm *vm)
 {
-	int r = create_check(vm);
+	int r;
 
-	if (r)
-		return r;
+	if (vm->arch.irqchip != IRQCHIP_NONE)
+		return -EEXIST;
+	if (vm->nvcpus)
+		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	r = pic_create(vm);
 	if (!r)
@@ -199,17 +194,14 @@ int irqchip_create(struct vm *vm)
  * EOIs that leave a LAPIC are known by TMR, so @pins is checked and then not
  * needed.
  *
- * Context: sleeps. Return: 0, -EEXIST, -EINVAL.
+ * Context: sleeps. Return: 0, -EEXIST (of vCPUs as well, as KVM has it), -EINVAL.
  */
 int irqchip_create_split(struct vm *vm, u64 pins)
 {
-	int r;
-
 	if (pins > IRQ_ROUTES_MAX)
 		return -EINVAL;
-	r = create_check(vm);
-	if (r)
-		return r;
+	if (vm->arch.irqchip != IRQCHIP_NONE || vm->nvcpus)
+		return -EEXIST;
 	smp_store_release(&vm->arch.irqchip, IRQCHIP_SPLIT);
 	return 0;
 }
