@@ -16,6 +16,7 @@
 #include <trace/events/ipi.h>
 #include <minikvm/coalesced.h>
 #include <minikvm/ioctl.h>
+#include <minikvm/stats.h>
 #include <minikvm/vcpu.h>
 #include "compat/guest_context.h"
 
@@ -76,7 +77,12 @@ static void sched_out(struct preempt_notifier *notifier, struct task_struct *nex
  */
 bool vcpu_wake(struct vcpu *vcpu)
 {
-	return rcuwait_wake_up(&vcpu->wait);
+	bool slept = rcuwait_wake_up(&vcpu->wait);
+
+	/* Two at a time may count as one: it is a statistic. */
+	if (slept)
+		vcpu->stats.halt_wakeup++;
+	return slept;
 }
 
 /**
@@ -168,6 +174,9 @@ void vcpus_kick_and_wait(struct vm *vm)
  */
 void vcpu_block(struct vcpu *vcpu)
 {
+	u64 start = ktime_get_ns();
+
+	vcpu->stats.blocking = 1;
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -176,6 +185,8 @@ void vcpu_block(struct vcpu *vcpu)
 		schedule();
 	}
 	finish_rcuwait(&vcpu->wait);
+	vcpu->stats.blocking = 0;
+	vcpu->stats.halt_wait_ns += ktime_get_ns() - start;
 }
 
 static vm_fault_t run_page_fault(struct vm_fault *vmf)
@@ -276,9 +287,17 @@ static long run(void *obj, void *arg, unsigned long raw)
 	return r;
 }
 
+static long get_stats_fd(void *obj, void *arg, unsigned long raw)
+{
+	struct vcpu *vcpu = obj;
+
+	return stats_fd(vcpu->vm, &arch_vcpu_stats, vcpu, vcpu->id);
+}
+
 static const struct ioctl_row vcpu_ioctls[] = {
 	{ KVM_RUN,		0,		run },
 	{ KVM_SET_SIGNAL_MASK,	IOCTL_RAW,	set_signal_mask },
+	{ KVM_GET_STATS_FD,	0,		get_stats_fd },
 };
 
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long raw)

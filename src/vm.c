@@ -16,6 +16,7 @@
 #include <minikvm/dirty_ring.h>
 #include <minikvm/eventfd.h>
 #include <minikvm/ioctl.h>
+#include <minikvm/stats.h>
 #include <minikvm/vcpu.h>
 #include <minikvm/vm.h>
 
@@ -268,6 +269,11 @@ static long unregister_coalesced(void *obj, void *arg, unsigned long raw)
 	return coalesced_unregister(obj, arg);
 }
 
+static long get_stats_fd(void *obj, void *arg, unsigned long raw)
+{
+	return stats_fd(obj, &arch_vm_stats, arch_vm_stats_base(obj), -1);
+}
+
 static long check_extension(void *obj, void *arg, unsigned long raw)
 {
 	return vm_check_extension(obj, raw);
@@ -313,6 +319,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_UNREGISTER_COALESCED_MMIO, 0,		unregister_coalesced },
 	{ KVM_CHECK_EXTENSION,		0,		check_extension },
 	{ KVM_ENABLE_CAP,		0,		enable_cap },
+	{ KVM_GET_STATS_FD,		0,		get_stats_fd },
 };
 
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long raw)
@@ -365,6 +372,7 @@ static const struct { long cap, value; } extensions[] = {
 	{ KVM_CAP_CHECK_EXTENSION_VM,		1 },
 	{ KVM_CAP_ENABLE_CAP_VM,		1 },
 	{ KVM_CAP_IMMEDIATE_EXIT,		1 },
+	{ KVM_CAP_BINARY_STATS_FD,		1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,	DIRTY_LOG_MANUAL_FLAGS },
 	{ KVM_CAP_DIRTY_LOG_RING,		DIRTY_RING_BYTES_MAX },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	DIRTY_RING_BYTES_MAX },

@@ -56,6 +56,9 @@ struct vcpu {
 	sigset_t sigset;
 	bool sigset_active;
 	bool preempted;			/* scheduled out while runnable */
+	struct {
+		u64 halt_wakeup, halt_wait_ns, blocking;
+	} stats;			/* x86/stats.c has the names */
 	struct vcpu_arch arch;
 };
 

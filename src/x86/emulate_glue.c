@@ -472,6 +472,7 @@ int emulate_failed(struct vcpu *vcpu)
 	const struct emul_insn *insn = &vcpu->arch.emul.insn;
 	struct kvm_run *run = vcpu->run;
 
+	vcpu->arch.stats.insn_emulation_fail++;
 	if (static_call(vendor_cpl)(vcpu) && !vcpu->vm->arch.exit_on_emulation_error) {
 		queue_exception(vcpu, X86_TRAP_UD);
 		return 1;
@@ -518,6 +519,7 @@ static int ask_user(struct vcpu *vcpu)
 		run->io.data_offset = PAGE_SIZE;
 		return 0;
 	}
+	vcpu->arch.stats.mmio_exits++;
 	run->exit_reason = KVM_EXIT_MMIO;
 	run->mmio.phys_addr = piece->addr;
 	run->mmio.len = piece->len;
@@ -596,6 +598,7 @@ int emulate_instruction(struct vcpu *vcpu)
 {
 	int rc = decode(vcpu);
 
+	vcpu->arch.stats.insn_emulation++;
 	emul_replay_forget(&vcpu->arch.replay);
 	switch (rc) {
 	case EMUL_OK:

@@ -306,6 +306,7 @@ static bool inject_pending_nmi(struct vcpu *vcpu)
 		return false;
 	e->nmi.pending--;
 	e->nmi.injected = true;
+	vcpu->arch.stats.nmi_injections++;
 	static_call(vendor_inject_nmi)(vcpu);
 	return true;
 }
@@ -332,6 +333,7 @@ static bool inject_pending_irq(struct vcpu *vcpu)
 		return false;
 	e->irq.vector = vector;
 	e->irq.injected = true;
+	vcpu->arch.stats.irq_injections++;
 	static_call(vendor_inject_irq)(vcpu);
 	return true;
 }

@@ -570,6 +570,8 @@ int exit_dispatch(struct vcpu *vcpu)
 	unsigned int reason = vcpu->arch.exit.reason;
 	int idx, r;
 
+	vcpu->arch.stats.exits++;
+	vcpu->arch.stats.by_reason[reason]++;
 	if (unlikely(!rows[reason].handle))
 		return exit_unknown(vcpu);
 	if (!rows[reason].memory)

@@ -308,11 +308,13 @@ static int run_loop(struct vcpu *vcpu)
 				break;
 		}
 		if (unlikely(user_irq_window_open(vcpu))) {
+			vcpu->arch.stats.request_irq_exits++;
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
 		}
 	}
 	/* A signal; or work on the way to user space, from where we come again. */
+	vcpu->arch.stats.signal_exits++;
 	vcpu->run->exit_reason = KVM_EXIT_INTR;
 	return r;
 }

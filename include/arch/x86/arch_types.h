@@ -188,6 +188,14 @@ enum irqchip_mode irqchip;
 	u32 notify_window;
 };
 
+/* x86/stats.c has their names, and stats.h what user space makes of them. */
+struct vcpu_arch_stats {
+	u64 exits, by_reason[EXIT_REASONS];
+	u64 mmio_exits, signal_exits, request_irq_exits;
+	u64 insn_emulation, insn_emulation_fail;
+	u64 irq_injections, nmi_injections, tlb_flush;
+};
+
 /* Why KVM_RUN went to user space in the middle of an instruction. */
 typedef int (*complete_fn)(struct vcpu *vcpu);
 
@@ -204,6 +212,7 @@ struct vcpu_arch {
 	u64 db[4], dr6, dr7;		/* dr7 as the guest wrote it */
 
 	struct exit exit;		/* why it last left the guest */
+	struct vcpu_arch_stats stats;
 	struct vcpu_events events;
 	bool has_run;			/* KVM_RUN was called: CPUID is settled */
 	/*

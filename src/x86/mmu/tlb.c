@@ -124,6 +124,7 @@ void mmu_tlb_sync(struct vcpu *vcpu)
 	if (unlikely(vcpu->tlb_gen != gen)) {
 		static_call(vendor_tlb_flush)(vcpu);
 		vcpu->tlb_gen = gen;
+		vcpu->arch.stats.tlb_flush++;
 	}
 	if (static_branch_unlikely(&tlb_debug))
 		check_invariant(vcpu);
