@@ -639,6 +639,9 @@ static struct msr_row rows[] = {
 	{ RANGE(MSR_IA32_MC0_CTL2, MSR_IA32_MCx_CTL2(MCE_BANKS - 1)), 0, FUNCS(get_mce, set_mce) },
 	{ ONE(MSR_MTRRdefType), MSR_LISTED, .offset = IN(mtrr_def_type), .writable = ANY,
 	  .set = set_mtrr_def_type },
+	/* No PMU: a feature MSR that has no feature; who looks for it finds it */
+	{ ONE(MSR_IA32_PERF_CAPABILITIES), MSR_LISTED | MSR_FEATURE | MSR_RO,
+	  .feature = X86_FEATURE_PDCM, READS(0, set_zero_only) },
 	{ RANGE(MSR_IA32_MC0_CTL, MSR_IA32_MCx_MISC(MCE_BANKS - 1)), 0, FUNCS(get_mce, set_mce) },
 	{ ONE(MSR_IA32_MCG_EXT_CTL), 0, FUNCS(get_mce, set_mce) },
 	{ ONE(MSR_RAPL_POWER_UNIT), 0, READS(0, set_zero_only) },
@@ -868,7 +871,10 @@ int msr_get_feature(u32 index, u64 *value)
 
 	if (!row || !(row->flags & MSR_FEATURE))
 		return 1;
-	return row->get(&a, value);
+	if (row->get)
+		return row->get(&a, value);
+	*value = row->value;
+	return 0;
 }
 
 static int list_to_user(struct kvm_msr_list __user *user, unsigned int flag)
