@@ -68,10 +68,10 @@ upstream_boot()
 	"$TOP/scripts/testhost" "$host" "$@" --once --timeout "$limit" --keep-log "$work/log" \
 		--add "$work/left" --add "$TOP/scripts/lib/run-upstream" -- 'run-upstream <left' |
 		tr -d '\r' | tee "$work/output" || true
-	splat=$(upstream_splat "$work/log")
-	[ -z "$splat" ] || echo "@fail $host/upstream/${splat%%: *} made a splat: ${splat#*: }"
 	hung=$(upstream_hung <"$work/output")
 	[ -z "$hung" ] || echo "@hang $hung"
+	splat=$(upstream_splat "$work/log")
+	[ -z "$splat" ] || echo "@fail $host/upstream/${splat%%: *} made a splat: ${splat#*: }"
 	awk 'NR == FNR { if ($1 == "@test") done[$2] = 1; next } !($1 in done)' \
 		"$work/output" "$work/left" >"$work/rest"
 	mv "$work/rest" "$work/left"
