@@ -398,6 +398,8 @@ static int install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e, unsigned int n
 	kvfree(old->entries);
 	*old = m;
 	static_call(vendor_cpuid_changed)(vcpu);
+	/* SPEC_CTRL is passed to those that have it. */
+	vcpu_request(vcpu, VCPU_REQ_MSR_FILTER);
 	return 0;
 }
 

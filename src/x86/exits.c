@@ -521,13 +521,13 @@ static int exit_task_switch(struct vcpu *vcpu)
 	return emulate_failed(vcpu);
 }
 
-/* A row that reads or writes guest memory runs under vm->srcu. */
+/* A row that uses guest memory, or the MSR filter, runs under vm->srcu. */
 #define MEMORY	true
 
 static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT_REASONS] = {
 	[EXIT_NONE]		= { exit_again },
 	[EXIT_CPUID]		= { exit_cpuid },
-	[EXIT_MSR_READ]		= { exit_msr_read },
+	[EXIT_MSR_READ]		= { exit_msr_read,	MEMORY },
 	[EXIT_MSR_WRITE]	= { exit_msr_write,	MEMORY },
 	[EXIT_IO]		= { exit_io,		MEMORY },
 	[EXIT_HLT]		= { exit_hlt },

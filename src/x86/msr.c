@@ -266,10 +266,9 @@ static int get_arch_capabilities(const struct msr_access *a, u64 *value)
 	return 0;
 }
 
+/* User space may say of its guest's CPU what it likes, as to KVM. */
 static int set_arch_capabilities(const struct msr_access *a, u64 value)
 {
-	if (value & ~arch_capabilities())
-		return 1;
 	a->vcpu->arch.msr.arch_capabilities = value;
 	return 0;
 }
@@ -331,9 +330,21 @@ static u64 spec_ctrl_bits(struct vcpu *vcpu, bool host)
 	return allowed;
 }
 
+/**
+ * guest_has_spec_ctrl() - does this guest have IA32_SPEC_CTRL?
+ * @vcpu: the vCPU
+ *
+ * Return: false also if user space claims features that the CPU lacks: the
+ * MSR must not be touched there.
+ */
+bool guest_has_spec_ctrl(struct vcpu *vcpu)
+{
+	return spec_ctrl_bits(vcpu, false);
+}
+
 static int get_spec_ctrl(const struct msr_access *a, u64 *value)
 {
-	if (!a->host && !spec_ctrl_bits(a->vcpu, false))
+	if (!a->host && !guest_has_spec_ctrl(a->vcpu))
 		return 1;
 	*value = a->vcpu->arch.msr.spec_ctrl;
 	return 0;
@@ -1002,6 +1013,8 @@ void msr_vcpu_init(struct vcpu *vcpu)
 	/* Errata 298 (0), 400 (1) and 415 (2) are known, and none is here. */
 	m->osvw_length = 3;
 	m->poll_control = 1;
+	/* Hardware passes nothing yet, and the VM may have a filter already. */
+	vcpu_request(vcpu, VCPU_REQ_MSR_FILTER);
 }
 
 /**

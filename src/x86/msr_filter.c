@@ -111,23 +111,28 @@ int msr_filter_set(struct vm *vm, const void __user *argp)
 	return 0;
 }
 
+static void pass_msr(struct vcpu *vcpu, u32 msr, bool pass)
+{
+	static_call(vendor_pass_msr)(vcpu, msr, pass && !msr_filtered(vcpu->vm, msr, false),
+				     pass && !msr_filtered(vcpu->vm, msr, true));
+}
+
 /**
  * msr_filter_apply() - let hardware pass the MSRs that the filter lets pass
  * @vcpu: the vCPU, loaded
  *
- * Context: the vCPU's thread (VCPU_REQ_MSR_FILTER).
+ * Context: the vCPU's thread (VCPU_REQ_MSR_FILTER: a new vCPU, a new filter, a
+ * new CPUID).
  */
 void msr_filter_apply(struct vcpu *vcpu)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
 	unsigned int i;
-	u32 msr;
 
-	for (i = 0; i < vendor_caps.n_passed_msrs; i++) {
-		msr = vendor_caps.passed_msrs[i];
-		static_call(vendor_pass_msr)(vcpu, msr, !msr_filtered(vcpu->vm, msr, false),
-					     !msr_filtered(vcpu->vm, msr, true));
-	}
+	for (i = 0; i < vendor_caps.n_passed_msrs; i++)
+		pass_msr(vcpu, vendor_caps.passed_msrs[i], true);
+	/* The CPU may have it, and this guest not. */
+	pass_msr(vcpu, MSR_IA32_SPEC_CTRL, guest_has_spec_ctrl(vcpu));
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }
 

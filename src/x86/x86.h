@@ -114,6 +114,7 @@ int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
 int msr_feature_io(struct kvm_msrs __user *msrs);
 void msr_reset(struct vcpu *vcpu, bool init);
 bool pat_valid(u64 pat);
+bool guest_has_spec_ctrl(struct vcpu *vcpu);
 
 /* msr_filter.c */
 int msr_filter_set(struct vm *vm, const void __user *argp);

@@ -58,7 +58,7 @@ static const u8 intercepts[] = {
 	INTERCEPT_XSETBV, INTERCEPT_RDPRU,
 };
 
-/* MSRs whose state VMLOAD and VMSAVE switch: no exit, ever. */
+/* MSRs whose state VMLOAD and VMSAVE switch. */
 static const u32 passed_msrs[] = {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
 	MSR_FS_BASE, MSR_GS_BASE,
@@ -107,7 +107,6 @@ static void vm_destroy(struct vm *vm)
 static int vcpu_init_svm(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	unsigned int i;
 
 	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!svm->vmcb)
@@ -119,8 +118,6 @@ static int vcpu_init_svm(struct vcpu *vcpu)
 		return -ENOMEM;
 	}
 	memset(svm->msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
-	for (i = 0; i < ARRAY_SIZE(passed_msrs); i++)
-		svm_pass_msr(vcpu, passed_msrs[i], true, true);
 	svm->entry.vmcb_pa = __pa(svm->vmcb);
 	svm->entry.gpr = vcpu->arch.gpr;
 	svm->last_cpu = -1;
@@ -344,13 +341,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	/* An instruction that the guest lacks must exit, to become #UD. */
 	intercept_set(svm->vmcb, INTERCEPT_RDTSCP, !guest_has(vcpu, X86_FEATURE_RDTSCP));
 	intercept_set(svm->vmcb, INTERCEPT_INVPCID, !guest_has(vcpu, X86_FEATURE_INVPCID));
-	if (guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
-	    guest_has(vcpu, X86_FEATURE_AMD_IBRS) ||
-	    guest_has(vcpu, X86_FEATURE_AMD_STIBP) ||
-	    guest_has(vcpu, X86_FEATURE_AMD_SSBD)) {
-		svm_pass_msr(vcpu, MSR_IA32_SPEC_CTRL, true, true);
-		svm->entry.read_spec_ctrl = 1;
-	}
+	svm->entry.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
 }
 
 static void hypercall_insn(u8 *insn)

@@ -7,7 +7,9 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/moduleparam.h>
 #include <linux/printk.h>
+#include <linux/string.h>
 #include <asm/msr.h>
 #include "compat/vmx.h"
 #include "x86/vmx/vmx.h"
@@ -17,33 +19,135 @@ struct vmx_caps vmx_caps __ro_after_init;
 static const struct control {
 	const char *name;
 	u32 msr;
-	u32 needed, wanted;
+	u32 needed;
 	size_t offset;		/* in struct vmx_caps */
 } controls[] = {
 	{ "pin-based", MSR_IA32_VMX_TRUE_PINBASED_CTLS,
-	  PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING,
-	  PIN_BASED_VIRTUAL_NMIS, offsetof(struct vmx_caps, pin) },
+	  PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING, offsetof(struct vmx_caps, pin) },
 	{ "processor-based", MSR_IA32_VMX_TRUE_PROCBASED_CTLS,
 	  CPU_BASED_HLT_EXITING | CPU_BASED_UNCOND_IO_EXITING |
 	  CPU_BASED_MOV_DR_EXITING | CPU_BASED_USE_TSC_OFFSETTING |
 	  CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |
 	  CPU_BASED_RDPMC_EXITING | CPU_BASED_USE_MSR_BITMAPS |
-	  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS,
-	  CPU_BASED_TPR_SHADOW, offsetof(struct vmx_caps, proc) },
+	  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS, offsetof(struct vmx_caps, proc) },
 	{ "secondary", MSR_IA32_VMX_PROCBASED_CTLS2,
 	  SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST,
-	  SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
-	  SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_ENABLE_XSAVES |
-	  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
-	  SECONDARY_EXEC_TSC_SCALING, offsetof(struct vmx_caps, proc2) },
+	  offsetof(struct vmx_caps, proc2) },
 	{ "VM-exit", MSR_IA32_VMX_TRUE_EXIT_CTLS,
 	  VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_LOAD_IA32_EFER |
 	  VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT |
-	  VM_EXIT_SAVE_DEBUG_CONTROLS, 0, offsetof(struct vmx_caps, exit) },
+	  VM_EXIT_SAVE_DEBUG_CONTROLS, offsetof(struct vmx_caps, exit) },
 	{ "VM-entry", MSR_IA32_VMX_TRUE_ENTRY_CTLS,
 	  VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_LOAD_IA32_PAT |
-	  VM_ENTRY_LOAD_DEBUG_CONTROLS, 0, offsetof(struct vmx_caps, entry) },
+	  VM_ENTRY_LOAD_DEBUG_CONTROLS, offsetof(struct vmx_caps, entry) },
 };
+
+/*
+ * Used where the CPU has them, and unless vmx_without names them: for tests of
+ * what is done without, and for CPUs (or their emulators) with errors. An
+ * instruction whose control is off is #UD in a guest, so its feature is not
+ * offered then, and the control follows the guest's CPUID.
+ */
+static const struct option {
+	const char *name;
+	size_t offset;
+	u32 bit;
+	u16 features[2];	/* X86_FEATURE_*, or 0 */
+} options[] = {
+#define OPTION(name, word, bit, ...) { name, offsetof(struct vmx_caps, word), bit, { __VA_ARGS__ } }
+	OPTION("vnmi",		pin,	PIN_BASED_VIRTUAL_NMIS),
+	OPTION("tpr-shadow",	proc,	CPU_BASED_TPR_SHADOW),
+	OPTION("vpid",		proc2,	SECONDARY_EXEC_ENABLE_VPID),
+	OPTION("rdtscp",	proc2,	SECONDARY_EXEC_ENABLE_RDTSCP,
+	       X86_FEATURE_RDTSCP, X86_FEATURE_RDPID),
+	OPTION("invpcid",	proc2,	SECONDARY_EXEC_ENABLE_INVPCID, X86_FEATURE_INVPCID),
+	OPTION("xsaves",	proc2,	SECONDARY_EXEC_ENABLE_XSAVES, X86_FEATURE_XSAVES),
+	OPTION("wbinvd",	proc2,	SECONDARY_EXEC_WBINVD_EXITING),
+	OPTION("ple",		proc2,	SECONDARY_EXEC_PAUSE_LOOP_EXITING),
+	OPTION("tsc-scaling",	proc2,	SECONDARY_EXEC_TSC_SCALING),
+#undef OPTION
+};
+
+static char *without[ARRAY_SIZE(options)];
+static int n_without;
+module_param_array_named(vmx_without, without, charp, &n_without, 0444);
+MODULE_PARM_DESC(vmx_without, "VMX features to do without: vnmi, tpr-shadow, vpid, ...");
+
+static bool wanted(const struct option *o)
+{
+	int i;
+
+	for (i = 0; i < n_without; i++)
+		if (!strcmp(without[i], o->name))
+			return false;
+	return true;
+}
+
+/* A name that is none is a typing error. */
+static int check_without(void)
+{
+	unsigned int i, o;
+
+	for (i = 0; i < n_without; i++) {
+		for (o = 0; o < ARRAY_SIZE(options); o++)
+			if (!strcmp(without[i], options[o].name))
+				break;
+		if (o == ARRAY_SIZE(options)) {
+			pr_err("vmx_without: there is no '%s'\n", without[i]);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static u32 wanted_bits(size_t offset)
+{
+	const struct option *o;
+	u32 bits = 0;
+
+	for (o = options; o < options + ARRAY_SIZE(options); o++)
+		if (o->offset == offset && wanted(o))
+			bits |= o->bit;
+	return bits;
+}
+
+static bool have(const struct option *o)
+{
+	return *(u32 *)((void *)&vmx_caps + o->offset) & o->bit;
+}
+
+static void withhold_features(void)
+{
+	const struct option *o;
+	unsigned int i;
+
+	for (o = options; o < options + ARRAY_SIZE(options); o++)
+		for (i = 0; i < ARRAY_SIZE(o->features) && !have(o); i++)
+			if (o->features[i])
+				cpuid_withhold(o->features[i]);
+}
+
+/**
+ * vmx_feature_controls() - the secondary controls for a guest's CPUID
+ * @vcpu:	the vCPU
+ * @proc2:	the controls as they are
+ *
+ * Return: @proc2 with each instruction's control as the guest's feature is.
+ */
+u32 vmx_feature_controls(struct vcpu *vcpu, u32 proc2)
+{
+	const struct option *o;
+
+	for (o = options; o < options + ARRAY_SIZE(options); o++) {
+		if (!o->features[0])
+			continue;
+		proc2 &= ~o->bit;
+		if (have(o) && (guest_has(vcpu, o->features[0]) ||
+				(o->features[1] && guest_has(vcpu, o->features[1]))))
+			proc2 |= o->bit;
+	}
+	return proc2;
+}
 
 /* The low half says what must be 1, the high half what may be: appendix A.2. */
 static int read_control(const struct control *c)
@@ -52,7 +156,7 @@ static int read_control(const struct control *c)
 	u32 must, may, missing;
 
 	rdmsr(c->msr, must, may);
-	*value = (must | c->needed | c->wanted) & may;
+	*value = (must | c->needed | wanted_bits(c->offset)) & may;
 	missing = c->needed & ~*value;
 	if (!missing)
 		return 0;
@@ -104,13 +208,15 @@ static void read_fixed(void)
 /**
  * vmx_read_caps() - fill vmx_caps
  *
- * Return: 0, or -EOPNOTSUPP after one line.
+ * Return: 0, or -EOPNOTSUPP or -EINVAL after one line.
  */
 int vmx_read_caps(void)
 {
 	unsigned int i;
-	int r = read_basic();
+	int r = check_without();
 
+	if (!r)
+		r = read_basic();
 	for (i = 0; !r && i < ARRAY_SIZE(controls); i++)
 		r = read_control(&controls[i]);
 	if (!r)
@@ -120,6 +226,7 @@ int vmx_read_caps(void)
 	/* CR8 exits are for CPUs that cannot shadow the TPR. */
 	if (!(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
 		vmx_caps.proc |= CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
+	withhold_features();
 	read_fixed();
 	return 0;
 }

@@ -21,6 +21,12 @@
 #define PAUSE_GAP	128
 #define PAUSE_WINDOW	4096
 
+/* MSRs that VM entries and exits switch, and the one that stays from load to put. */
+static const u32 passed_msrs[] = {
+	MSR_KERNEL_GS_BASE, MSR_FS_BASE, MSR_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
 static int vm_init(struct vm *vm)
 {
 	vmx_warn_smt();
@@ -46,12 +52,6 @@ static int vcpu_init_vmx(struct vcpu *vcpu)
 		return -ENOMEM;
 	}
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
-	vmx_pass_msr(vcpu, MSR_FS_BASE, true, true);
-	vmx_pass_msr(vcpu, MSR_GS_BASE, true, true);
-	vmx_pass_msr(vcpu, MSR_KERNEL_GS_BASE, true, true);
-	vmx_pass_msr(vcpu, MSR_IA32_SYSENTER_CS, true, true);
-	vmx_pass_msr(vcpu, MSR_IA32_SYSENTER_ESP, true, true);
-	vmx_pass_msr(vcpu, MSR_IA32_SYSENTER_EIP, true, true);
 	vmx->vpid = vpid_alloc();
 	vmx->entry.gpr = vcpu->arch.gpr;
 	return 0;
@@ -298,28 +298,12 @@ static void intercepts_changed(struct vcpu *vcpu)
 	vmcs_write(EXCEPTION_BITMAP, bitmap);
 }
 
-/* An instruction whose control is off is #UD in the guest by itself. */
 static void cpuid_changed(struct vcpu *vcpu)
 {
-	static const struct { u32 control; unsigned int feature; } optional[] = {
-		{ SECONDARY_EXEC_ENABLE_RDTSCP,		X86_FEATURE_RDTSCP },
-		{ SECONDARY_EXEC_ENABLE_INVPCID,	X86_FEATURE_INVPCID },
-		{ SECONDARY_EXEC_ENABLE_XSAVES,		X86_FEATURE_XSAVES },
-	};
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 proc2 = vmcs_read(SECONDARY_VM_EXEC_CONTROL);
-	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(optional); i++) {
-		proc2 &= ~optional[i].control;
-		if (guest_has(vcpu, optional[i].feature))
-			proc2 |= optional[i].control & vmx_caps.proc2;
-	}
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
-	if (guest_has(vcpu, X86_FEATURE_SPEC_CTRL)) {
-		vmx_pass_msr(vcpu, MSR_IA32_SPEC_CTRL, true, true);
-		vmx->entry.read_spec_ctrl = 1;
-	}
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_feature_controls(vcpu, proc2));
+	to_vmx(vcpu)->entry.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
 }
 
 static void hypercall_insn(u8 *insn)
@@ -435,6 +419,8 @@ int vmx_probe(struct vendor_ops *ops)
 	vmx_host_setup();
 	vmx_caps.flush_l1d = l1d_flush_needed();
 	vendor_caps = (struct vendor_caps){
+		.passed_msrs = passed_msrs,
+		.n_passed_msrs = ARRAY_SIZE(passed_msrs),
 		.nrips = true,
 		.vnmi = vmx_caps.pin & PIN_BASED_VIRTUAL_NMIS,
 		.tsc_scaling = vmx_caps.proc2 & SECONDARY_EXEC_TSC_SCALING,

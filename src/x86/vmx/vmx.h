@@ -107,6 +107,7 @@ void vmx_warn_smt(void);
 
 /* caps.c */
 int vmx_read_caps(void);
+u32 vmx_feature_controls(struct vcpu *vcpu, u32 proc2);
 
 /* exits.c */
 void vmx_exit_info(struct vcpu *vcpu);
