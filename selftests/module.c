@@ -8,101 +8,20 @@
  * ours to unload.)
  */
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
+#include "lib/module.h"
 #include "lib/test.h"
-
-static const char *module_path(void)
-{
-	return getenv("MINIKVM_MODULE");
-}
-
-/* The kernel's name of it: the file's, without its suffix, - as _. */
-static const char *module_name(void)
-{
-	static char name[64];
-	const char *base = strrchr(module_path(), '/');
-	char *p;
-
-	snprintf(name, sizeof(name), "%s", base ? base + 1 : module_path());
-	name[strcspn(name, ".")] = 0;
-	for (p = name; *p; p++)
-		if (*p == '-')
-			*p = '_';
-	return name;
-}
-
-static int load(void)
-{
-	int fd = open(module_path(), O_RDONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		die("%s: %m", module_path());
-	/* MODULE_INIT_COMPRESSED_FILE for .ko.xz */
-	ret = syscall(SYS_finit_module, fd, "", strstr(module_path(), ".ko.") ? 4 : 0) ? errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, module_name(), O_NONBLOCK) ? errno : 0;
-}
 
 /* "In use": EWOULDBLOCK is delete_module()'s own word for it, EBUSY a module's. */
 #define EXPECT_IN_USE() do {							\
-	int __err = unload();							\
+	int __err = module_unload();						\
 	EXPECT_TRUE(__err == EBUSY || __err == EWOULDBLOCK) {			\
 		TH_LOG("unload: %s", __err ? strerror(__err) : "it went");	\
 		if (!__err)							\
-			load();							\
+			module_load(module_args());				\
 	}									\
-} while (0)
-
-static bool loaded(void)
-{
-	char line[256], name[64];
-	FILE *f = fopen("/proc/modules", "r");
-	bool found = false;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s", name) == 1 && !strcmp(name, module_name()))
-			found = true;
-	if (f)
-		fclose(f);
-	return found;
-}
-
-/* The node comes by devtmpfs; udev may be slower than we are. */
-static bool device_appears(void)
-{
-	struct stat st;
-	int i;
-
-	for (i = 0; i < 100 && stat(device_path(), &st); i++)
-		usleep(20000);
-	return i < 100;
-}
-
-/* A reference that was just dropped may take a moment (RCU, a worker). */
-static int unload_soon(void)
-{
-	int i, err = 0;
-
-	for (i = 0; i < 100; i++) {
-		err = unload();
-		if (err != EWOULDBLOCK && err != EBUSY)
-			break;
-		usleep(20000);
-	}
-	return err;
-}
-
-#define NEED_MODULE() do {							\
-	if (!module_path())							\
-		SKIP(return, "MINIKVM_MODULE does not say which module to unload"); \
-	ASSERT_TRUE(loaded());							\
 } while (0)
 
 static __guest void guest_nothing(void)
@@ -140,11 +59,11 @@ TEST(refused_while_in_use)
 	EXPECT_IN_USE();
 	munmap(run, PAGE_SIZE);
 
-	EXPECT_EQ(0, unload_soon());
-	EXPECT_FALSE(loaded());
+	EXPECT_EQ(0, module_unload_soon());
+	EXPECT_FALSE(module_loaded());
 	EXPECT_NE(0, access(device_path(), F_OK));
-	EXPECT_EQ(0, load());
-	EXPECT_TRUE(device_appears());
+	EXPECT_EQ(0, module_load(module_args()));
+	EXPECT_TRUE(module_device_appears());
 	run_a_vm();
 }
 
@@ -154,18 +73,85 @@ TEST(again_and_again)
 
 	NEED_MODULE();
 	for (i = 0; i < 10; i++) {
-		ASSERT_EQ(0, unload_soon());
-		ASSERT_EQ(0, load());
-		ASSERT_TRUE(device_appears());
+		ASSERT_EQ(0, module_unload_soon());
+		ASSERT_EQ(0, module_load(module_args()));
+		ASSERT_TRUE(module_device_appears());
 		run_a_vm();
 	}
+}
+
+/* The kernel's own KVM, as Debian's kernel has it. */
+static const char *stock_module(const char *name)
+{
+	static char path[256];
+	struct utsname u;
+
+	uname(&u);
+	snprintf(path, sizeof(path), "/modules/%s.ko", name);
+	if (access(path, F_OK))
+		snprintf(path, sizeof(path), "/lib/modules/%s/kernel/arch/x86/kvm/%s.ko", u.release, name);
+	return access(path, F_OK) ? NULL : path;
+}
+
+static bool load_stock(void)
+{
+	static const char *const names[] = { "irqbypass", "ccp", "kvm", NULL };
+	const char *vendor = host_is_intel() ? "kvm-intel" : "kvm-amd", *path;
+	int i, r;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		path = stock_module(names[i] ?: vendor);
+		/* ccp is a part of some kernels, and of some CPUs' only. */
+		if (!path && names[i])
+			continue;
+		r = path ? module_load_file(path, "") : ENOENT;
+		if (r && r != EEXIST && (!names[i] || strcmp(names[i], "ccp")))
+			return false;
+	}
+	return true;
+}
+
+static void unload_stock(void)
+{
+	syscall(SYS_delete_module, host_is_intel() ? "kvm_intel" : "kvm_amd", O_NONBLOCK);
+	syscall(SYS_delete_module, "kvm", O_NONBLOCK);
+}
+
+/*
+ * Two hypervisors can't hold the CPU at once: who comes second is refused, and
+ * told what to do. KVM takes the CPU with its first VM.
+ */
+TEST(other_hypervisor)
+{
+	int kvm, vm;
+
+	NEED_MODULE();
+	if (!load_stock())
+		SKIP(return, "the host's kernel has no KVM of its own");
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, kvm);
+	EXPECT_EQ(-1, ioctl(kvm, KVM_CREATE_VM, 0));
+	EXPECT_EQ(EBUSY, errno);
+	run_a_vm();
+
+	ASSERT_EQ(0, module_unload_soon());
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	EXPECT_LE(0, vm);
+	EXPECT_EQ(EBUSY, module_load(module_args()));
+	EXPECT_TRUE(host_logged(host_is_intel() ? "run 'rmmod kvm_intel'" : "run 'rmmod kvm_amd'"));
+	close(vm);
+	close(kvm);
+	unload_stock();
+	ASSERT_EQ(0, module_load(module_args()));
+	EXPECT_TRUE(module_device_appears());
+	run_a_vm();
 }
 
 /* Loading twice is refused, and the first stays. */
 TEST(twice)
 {
 	NEED_MODULE();
-	EXPECT_EQ(EEXIST, load());
+	EXPECT_EQ(EEXIST, module_load(module_args()));
 	run_a_vm();
 }
 

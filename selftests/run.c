@@ -287,4 +287,81 @@ TEST(close_while_running)
 	EXPECT_EQ(EINTR, (long)ret);
 }
 
+/* ---- entries that the CPU refuses ---- */
+
+/* Of the module under test; false where it has no such parameter. */
+static bool set_dump(char value)
+{
+	int fd = open("/sys/module/minikvm/parameters/dump_failed_entry", O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, &value, 1) == 1;
+
+	close(fd);
+	return ok;
+}
+
+static void refused(struct vcpu *vcpu)
+{
+	vcpu_run_exit(vcpu, KVM_EXIT_FAIL_ENTRY);
+	/* SDM vol. 3, 27.8: an entry, and its reason is "invalid guest state". */
+	if (host_is_intel() &&
+	    vcpu->run->fail_entry.hardware_entry_failure_reason != (1u << 31 | 33))
+		die("reason %#llx", vcpu->run->fail_entry.hardware_entry_failure_reason);
+}
+
+/*
+ * The guest's physical addresses are wider than the CPU's, so its CR3 can be,
+ * too: SDM vol. 3, 27.3.1.1. And its code is 64-bit and 32-bit at once: APM 15.5.1.
+ */
+static void make_bad(struct vcpu *vcpu, const struct kvm_sregs *good)
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 0x80000008, 0);
+	struct kvm_sregs sregs = *good;
+
+	e->eax = (e->eax & ~0xffu) | 52;
+	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	sregs.cr3 |= 1ull << 51;
+	sregs.cs.db = 1;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &sregs);
+	free(c);
+}
+
+/*
+ * What no CPU enters: user space is told, each time, the log only if it is
+ * asked; and the vCPU runs when it is mended.
+ */
+TEST(entry_refused)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 7, guest_syncs, 0);
+	const char *dump = host_is_intel() ? "VMCS of vcpu 7" : "VMCB of vcpu 7";
+	struct kvm_sregs good = vcpu_sregs(vcpu);
+
+	if ((cpuid_find(supported_cpuid(), 0x80000008, 0)->eax & 0xff) == 52)
+		SKIP(return, "the CPU has all 52 physical address bits");
+	/* SVM does not say that the VMCB is left as it was: so all of it again. */
+	make_bad(vcpu, &good);
+	if (!host_is_intel() && !vcpu_run_once(vcpu) &&
+	    vcpu->run->exit_reason != KVM_EXIT_FAIL_ENTRY)
+		SKIP(return, "the CPU's VMRUN checks neither CR3 nor CS, as SVM's should");
+	make_bad(vcpu, &good);
+	refused(vcpu);
+	make_bad(vcpu, &good);
+	refused(vcpu);
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &good);
+	vcpu_run_sync(vcpu, 1);
+
+	make_bad(vcpu, &good);
+	refused(vcpu);
+	EXPECT_FALSE(host_logged(dump));
+	if (set_dump('1')) {
+		make_bad(vcpu, &good);
+		refused(vcpu);
+		EXPECT_TRUE(host_logged(dump));
+		set_dump('0');
+	}
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &good);
+	vcpu_run_sync(vcpu, 2);
+}
+
 TEST_HARNESS_MAIN

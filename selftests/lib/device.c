@@ -2,6 +2,7 @@
 /*
  * The device under test and the host it is on: what does not need a VM.
  */
+#include <sys/klog.h>
 #include <cpuid.h>
 #include <fcntl.h>
 
@@ -41,6 +42,15 @@ bool host_is_intel(void)
 int host_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+bool host_logged(const char *what)
+{
+	static char log[1 << 18];
+	int n = klogctl(3, log, sizeof(log) - 1);	/* SYSLOG_ACTION_READ_ALL */
+
+	log[n > 0 ? n : 0] = 0;
+	return strstr(log, what);
 }
 
 long meminfo_kb(const char *field)

@@ -56,6 +56,7 @@ int device_open(void);
 int check_extension(int cap);		/* of the device, not of a VM */
 bool host_is_intel(void);
 int host_cpus(void);			/* online now */
+bool host_logged(const char *what);	/* in the kernel's log */
 long meminfo_kb(const char *field);	/* a line of /proc/meminfo, -1 if not there */
 struct kvm_cpuid2 *supported_cpuid(void);	/* not shared: the caller's */
 struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, u32 function, u32 index);

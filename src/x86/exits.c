@@ -4,6 +4,7 @@
  * row. A handler answers 1 to enter the guest again, 0 when the run page is
  * filled for user space, or an errno.
  */
+#include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/kvm_para.h>
@@ -506,10 +507,16 @@ static int exit_exception(struct vcpu *vcpu)
 	return exception_rows[vector] ? exception_rows[vector](vcpu) : exit_unknown(vcpu);
 }
 
+static bool dump_failed_entry;
+module_param(dump_failed_entry, bool, 0644);
+MODULE_PARM_DESC(dump_failed_entry, "log the VMCB or VMCS of an entry that the CPU refuses");
+
 static int exit_fail_entry(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
+	if (unlikely(READ_ONCE(dump_failed_entry)))
+		static_call(vendor_dump)(vcpu);
 	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	run->fail_entry.hardware_entry_failure_reason = vcpu->arch.exit.hw_reason;
 	run->fail_entry.cpu = vcpu->cpu;

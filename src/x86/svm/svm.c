@@ -286,10 +286,10 @@ static void state_in(struct svm_vcpu *svm)
 	vmcb->control.exit_code = SVM_EXIT_ERR;
 }
 
-static void state_out(struct svm_vcpu *svm)
+static void registers_out(struct svm_vcpu *svm)
 {
 	struct vcpu_arch *arch = &svm->vcpu.arch;
-	struct vmcb *vmcb = svm->vmcb;
+	const struct vmcb *vmcb = svm->vmcb;
 
 	arch->gpr[GPR_RAX] = vmcb->save.rax;
 	arch->gpr[GPR_RSP] = vmcb->save.rsp;
@@ -297,6 +297,16 @@ static void state_out(struct svm_vcpu *svm)
 	arch->rflags = vmcb->save.rflags;
 	arch->cr2 = vmcb->save.cr2;
 	arch->cr8 = vmcb->control.int_ctl & V_TPR_MASK;
+}
+
+static void state_out(struct svm_vcpu *svm)
+{
+	struct vcpu_arch *arch = &svm->vcpu.arch;
+	struct vmcb *vmcb = svm->vmcb;
+
+	/* Where nothing has run, what the VMCB has now is not the guest's. */
+	if (likely(vmcb->control.exit_code != (u32)SVM_EXIT_ERR))
+		registers_out(svm);
 	if (svm->entry.read_spec_ctrl)
 		arch->msr.spec_ctrl = svm->entry.guest_spec_ctrl;
 	vmcb->control.event_inj = 0;

@@ -281,8 +281,9 @@ static void enter(struct vcpu *vcpu)
 		vmx->exit_reason = VMX_EXIT_REASONS_FAILED_VMENTRY | 0xffff;
 		return;
 	}
-	vmx->entry.launched = 1;
 	vmx->exit_reason = vmcs_read(VM_EXIT_REASON);
+	/* One that failed while it loaded the guest's state has not launched it: 26.8. */
+	vmx->entry.launched |= !(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	state_out(vmx);
 	deliver_to_host(vmx);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module without VMX features that CPUs may lack (vmx_without=): each has
+ * its way to do without, and no guest is offered an instruction that VMX would
+ * make a #UD. Run on Intel hosts; others have no VMX.
+ */
+#include "lib/module.h"
+#include "lib/test.h"
+
+static const struct feature {
+	const char *option;
+	u32 function, index;
+	char reg;			/* 'a', 'b', 'c', 'd', or 0: no CPUID feature */
+	u8 bit;
+} features[] = {
+	{ "vnmi" }, { "tpr-shadow" }, { "vpid" }, { "wbinvd" }, { "ple" }, { "tsc-scaling" },
+	{ "rdtscp", 0x80000001, 0, 'd', 27 },
+	{ "invpcid", 7, 0, 'b', 10 },
+	{ "xsaves", 0xd, 1, 'a', 3 },
+};
+
+static u32 *feature_reg(struct kvm_cpuid2 *c, const struct feature *f)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, f->function, f->index);
+
+	if (!e)
+		return NULL;
+	switch (f->reg) {
+	case 'a':
+		return &e->eax;
+	case 'b':
+		return &e->ebx;
+	case 'c':
+		return &e->ecx;
+	default:
+		return &e->edx;
+	}
+}
+
+static bool offered(const struct feature *f)
+{
+	u32 *reg = feature_reg(supported_cpuid(), f);
+
+	return reg && *reg & 1u << f->bit;
+}
+
+static volatile u64 nmis;
+
+static __guest void handle_nmi(struct trap_frame *f)
+{
+	nmis++;
+}
+
+/*
+ * A bit of all that the options are about: the TPR, NMIs (with interrupts on,
+ * for without virtual NMIs a window for the one is a window for the other), a
+ * hint to the host, a flush of the caches.
+ */
+static __guest void guest_all(void)
+{
+	u64 cr8;
+
+	guest_handlers[2] = handle_nmi;
+	sti();
+	asm volatile("mov %0, %%cr8; mov %%cr8, %1" : "=r"(cr8) : "0"(5ul), "r"(0ul));
+	asm volatile("mov %1, %%cr8; mov %%cr8, %0" : "=r"(cr8) : "r"(5ul));
+	GUEST_ASSERT_EQ(5, cr8);
+	asm volatile("mov %0, %%cr8" : : "r"(0ul));
+	asm volatile("pause; wbinvd" : : : "memory");
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(1, nmis);
+	GUEST_SYNC(2);
+	GUEST_ASSERT_EQ(2, nmis);
+}
+
+static void run_all(void)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_all, 0);
+
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_NMI, 0);
+	vcpu_run_sync(vcpu, 2);
+	do_ioctl(vcpu->fd, KVM_NMI, 0);
+	vcpu_run_done(vcpu);
+	vcpu_free(vcpu);
+	vm_free(vm);
+}
+
+static __guest void guest_rdtscp(void)
+{
+	GUEST_VALUE(TRY("rdtscp", , : "rax", "rcx", "rdx"));
+}
+
+static __guest void guest_invpcid(void)
+{
+	u64 descriptor[2] = { 0, 0 };
+
+	GUEST_VALUE(TRY("invpcid %1, %2", , "m"(descriptor), "r"(2ul)));
+}
+
+/* XSAVES faults as CR4.OSXSAVE is clear, before and after #UD is asked for: no guest. */
+static void *guest_of(const struct feature *f)
+{
+	if (!strcmp(f->option, "rdtscp"))
+		return guest_rdtscp;
+	return !strcmp(f->option, "invpcid") ? guest_invpcid : NULL;
+}
+
+/* What the guest sees when user space claims the feature. */
+static u64 trap_when_claimed(const struct feature *f)
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_of(f), 0);
+	u64 trap;
+
+	*feature_reg(c, f) |= 1u << f->bit;
+	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	trap = vcpu_run_value(vcpu);
+	vcpu_free(vcpu);
+	vm_free(vm);
+	return trap;
+}
+
+static void reload(const char *option)
+{
+	char args[256];
+
+	if (module_unload_soon())
+		die("the module can't be unloaded");
+	snprintf(args, sizeof(args), "%s%s", option ? "vmx_without=" : "", option ?: module_args());
+	if (module_load(args) || !module_device_appears())
+		die("the module can't be loaded with '%s'", args);
+}
+
+#define NEED_INTEL() do {							\
+	if (!host_is_intel())							\
+		SKIP(return, "the CPU is not Intel's: it has no VMX");		\
+	NEED_MODULE();								\
+} while (0)
+
+TEST(one_at_a_time)
+{
+	const struct feature *f;
+	bool had;
+
+	NEED_INTEL();
+	for (f = features; f < features + ARRAY_SIZE(features); f++) {
+		reload(NULL);
+		had = f->reg && offered(f);
+		reload(f->option);
+		run_all();
+		if (!had)
+			continue;
+		EXPECT_FALSE(offered(f)) {
+			TH_LOG("without %s", f->option);
+		}
+		if (guest_of(f))
+			EXPECT_EQ(TRAP(6, 0), trap_when_claimed(f));
+	}
+	reload(NULL);
+	for (f = features; f < features + ARRAY_SIZE(features); f++)
+		if (guest_of(f) && offered(f))
+			EXPECT_EQ(NO_TRAP, trap_when_claimed(f));
+}
+
+TEST(all_at_once)
+{
+	char all[256] = "";
+	int i;
+
+	NEED_INTEL();
+	for (i = 0; i < ARRAY_SIZE(features); i++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? "," : "",
+			 features[i].option);
+	reload(all);
+	run_all();
+	reload(NULL);
+}
+
+/* A name that is none is a typing error, and says so by not loading. */
+TEST(no_such_name)
+{
+	NEED_INTEL();
+	ASSERT_EQ(0, module_unload_soon());
+	EXPECT_EQ(EINVAL, module_load("vmx_without=vnmy"));
+	EXPECT_EQ(0, module_load(module_args()));
+	EXPECT_TRUE(module_device_appears());
+}
+
+TEST_HARNESS_MAIN
