@@ -39,6 +39,14 @@ bool host_is_intel(void)
 	return ebx == signature_INTEL_ebx;
 }
 
+bool host_is_tcg(void)
+{
+	u32 eax, ebx, ecx, edx;
+
+	__cpuid(0x40000000, eax, ebx, ecx, edx);
+	return ebx == 0x54474354;	/* "TCGT" */
+}
+
 int host_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);

@@ -55,6 +55,7 @@ const char *device_path(void);		/* $MINIKVM_DEVICE, or /dev/minikvm */
 int device_open(void);
 int check_extension(int cap);		/* of the device, not of a VM */
 bool host_is_intel(void);
+bool host_is_tcg(void);			/* QEMU, which emulates some things less well */
 int host_cpus(void);			/* online now */
 bool host_logged(const char *what);	/* in the kernel's log */
 long meminfo_kb(const char *field);	/* a line of /proc/meminfo, -1 if not there */

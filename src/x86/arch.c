@@ -7,10 +7,12 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/printk.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <minikvm/arch.h>
 #include <minikvm/ioctl.h>
+#include "x86/cpuid.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -132,6 +134,22 @@ static long dev_emulated_cpuid(void *obj, void *arg, unsigned long raw)
 	return dev_get_cpuid(raw, cpuid_get_emulated);
 }
 
+/* The device's only attribute: the XSAVE components that a guest can have. */
+static long dev_has_attr(void *obj, void *arg, unsigned long raw)
+{
+	const struct kvm_device_attr *attr = arg;
+
+	return attr->group || attr->attr != KVM_X86_XCOMP_GUEST_SUPP ? -ENXIO : 0;
+}
+
+static long dev_get_attr(void *obj, void *arg, unsigned long raw)
+{
+	const struct kvm_device_attr *attr = arg;
+
+	return dev_has_attr(obj, arg, raw) ?:
+	       put_user(cpuid_host_xcr0, (u64 __user *)(unsigned long)attr->addr);
+}
+
 static long dev_mce_cap(void *obj, void *arg, unsigned long raw)
 {
 	*(u64 *)arg = msr_mce_supported();
@@ -145,6 +163,8 @@ static const struct ioctl_row dev_ioctls[] = {
 	{ KVM_GET_SUPPORTED_CPUID,		IOCTL_RAW,	dev_supported_cpuid },
 	{ KVM_GET_EMULATED_CPUID,		IOCTL_RAW,	dev_emulated_cpuid },
 	{ KVM_X86_GET_MCE_CAP_SUPPORTED,	0,		dev_mce_cap },
+	{ KVM_HAS_DEVICE_ATTR,			0,		dev_has_attr },
+	{ KVM_GET_DEVICE_ATTR,			0,		dev_get_attr },
 };
 
 long arch_dev_ioctl(unsigned int cmd, unsigned long raw)
@@ -434,6 +454,12 @@ static long cap_mce(struct vm *vm)
 	return MCE_BANKS;
 }
 
+/* A host that does not count its threads' waiting has nothing to tell. */
+static long cap_steal_time(struct vm *vm)
+{
+	return sched_info_on();
+}
+
 #define X2APIC_API_FLAGS \
 	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
@@ -480,6 +506,12 @@ static const struct {
 	{ KVM_CAP_SET_BOOT_CPU_ID,	1 },
 	{ KVM_CAP_KVMCLOCK_CTRL,	1 },
 	{ KVM_CAP_SET_GUEST_DEBUG,	1 },
+	{ KVM_CAP_SET_GUEST_DEBUG2,	GUEST_DEBUG_FLAGS },
+	{ KVM_CAP_X86_ROBUST_SINGLESTEP, 1 },
+	{ KVM_CAP_SYS_ATTRIBUTES,	1 },
+	{ KVM_CAP_STEAL_TIME,		0, cap_steal_time },
+	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
+	{ KVM_CAP_LAST_CPU,		1 },
 	{ KVM_CAP_GET_MSR_FEATURES,	1 },
 	{ KVM_CAP_X86_USER_SPACE_MSR,	1 },
 	{ KVM_CAP_X86_MSR_FILTER,	1 },

@@ -372,6 +372,18 @@ static void request_windows(struct vcpu *vcpu)
 	static_call(vendor_tpr_window)(vcpu, tpr_holds_irq(vcpu));
 }
 
+static void close_windows(struct vcpu *vcpu)
+{
+	static_call(vendor_nmi_window)(vcpu, false);
+	static_call(vendor_irq_window)(vcpu, false);
+}
+
+/* A debugger that steps does not want to step into handlers. */
+static bool debugger_blocks(struct vcpu *vcpu)
+{
+	return vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ;
+}
+
 /**
  * events_inject() - have the next entry deliver what comes first
  * @vcpu: the vCPU, loaded
@@ -381,9 +393,16 @@ static void request_windows(struct vcpu *vcpu)
  */
 void events_inject(struct vcpu *vcpu)
 {
+	bool done;
+
 	collect_nmis(vcpu);
-	if (!inject_any_exception(vcpu) && !inject_again(vcpu) &&
-	    !inject_pending_nmi(vcpu))
+	done = inject_any_exception(vcpu) || inject_again(vcpu);
+	/* KVM_SET_GUEST_DEBUG makes us look again. */
+	if (unlikely(debugger_blocks(vcpu))) {
+		close_windows(vcpu);
+		return;
+	}
+	if (!done && !inject_pending_nmi(vcpu))
 		inject_pending_irq(vcpu);
 	request_windows(vcpu);
 }

@@ -23,6 +23,13 @@
 	 KVM_X86_QUIRK_FIX_HYPERCALL_INSN |				\
 	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 
+/* What KVM_SET_GUEST_DEBUG can do; of the rest nothing comes, as in KVM. */
+#define GUEST_DEBUG_FLAGS						\
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
+	 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
+	 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
+	 KVM_GUESTDBG_BLOCKIRQ)
+
 /* Bits of the debug registers that no kernel header names: SDM vol. 3, 17.2. */
 #define DR6_ACTIVE_LOW	0xffff0ff0ULL	/* at rest these read as 1 */
 #define DR6_BD		(1ULL << 13)
