@@ -316,7 +316,14 @@ TEST(get_and_set)
 	fill(&v, 33, 16);
 	for (i = 0; i < 16; i++)
 		memcpy(fpu.xmm[i], v.b[i], 16);
+	fpu.fcw = 0x27f;
+	fpu.mxcsr = 0;		/* of which KVM_SET_FPU takes no notice */
 	do_ioctl(vcpu->fd, KVM_SET_FPU, &fpu);
+	if (has_xsave) {
+		do_ioctl(vcpu->fd, KVM_GET_XSAVE, x);
+		EXPECT_EQ(0x27f, x->region[0] & 0xffff);
+		EXPECT_EQ(0x1f80, x->region[MXCSR]);
+	}
 	vcpu_run_sync(vcpu, 3);
 	fill(&v, 77, 16);
 	if (has_xsave) {

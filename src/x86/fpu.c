@@ -141,7 +141,8 @@ static struct fxregs_state *copy_image(struct vcpu *vcpu)
  * @f:		where it goes
  *
  * By way of the XSAVE format, which says of a component in its initial state
- * what that is; the image itself may hold anything there.
+ * what that is; the image itself may hold anything there. As with KVM, MXCSR is
+ * not filled in.
  *
  * Context: may sleep. Return: 0 or -ENOMEM.
  */
@@ -159,17 +160,16 @@ int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f)
 	f->last_ip = fx->rip;
 	f->last_dp = fx->rdp;
 	memcpy(f->xmm, fx->xmm_space, sizeof(f->xmm));
-	f->mxcsr = fx->mxcsr;
 	kvfree(fx);
 	return 0;
 }
 
 /**
- * fpu_set() - KVM_SET_FPU: x87 and SSE, and nothing else
+ * fpu_set() - KVM_SET_FPU: x87 and the XMM registers, and nothing else
  * @vcpu:	the vCPU, outside KVM_RUN
- * @f:		the new state
+ * @f:		the new state; KVM does not look at its MXCSR, so VMMs leave it 0
  *
- * Context: may sleep. Return: 0, -EINVAL for reserved bits of MXCSR, -ENOMEM.
+ * Context: may sleep. Return: 0 or -ENOMEM.
  */
 int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f)
 {
@@ -186,7 +186,6 @@ int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f)
 	fx->rip = f->last_ip;
 	fx->rdp = f->last_dp;
 	memcpy(fx->xmm_space, f->xmm, sizeof(f->xmm));
-	fx->mxcsr = f->mxcsr;
 	/* Or XRSTOR would take both for being in their initial state. */
 	((struct xregs_state *)fx)->header.xfeatures |= XFEATURE_MASK_FPSSE;
 	r = fpu_set_xsave(vcpu, fx);
