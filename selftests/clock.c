@@ -55,6 +55,27 @@ TEST(get_and_set)
 	EXPECT_LT(clock_of(vm), 20000000000);
 }
 
+/* What else is told with it: the TSC and the time of day at that moment. */
+TEST(host_pair)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_clock_data data = { 0 };
+	u64 before = rdtsc(), after;
+	struct timespec now;
+
+	do_ioctl(vm->fd, KVM_GET_CLOCK, &data);
+	after = rdtsc();
+	clock_gettime(CLOCK_REALTIME, &now);
+	vcpu_free(vcpu);
+	if (!(data.flags & KVM_CLOCK_HOST_TSC))
+		SKIP(return, "this host's clock is not its TSC");
+	EXPECT_GE(data.host_tsc, before);
+	EXPECT_LE(data.host_tsc, after);
+	EXPECT_LE(data.realtime, now.tv_sec * 1000000000ull + now.tv_nsec);
+	EXPECT_GE(data.realtime + 10000000000, now.tv_sec * 1000000000ull);
+}
+
 TEST(tsc_khz)
 {
 	struct vm *vm = vm_create(VM_BARE);
@@ -139,6 +160,7 @@ TEST(paused)
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_clock, 0);
 	volatile struct time_info *t = guest_ptr(vm, CLOCK_PAGE);
+	struct kvm_clock_data data = { 0 };
 
 	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_KVMCLOCK_CTRL, 0));
 	vcpu_run_value(vcpu);
@@ -146,6 +168,11 @@ TEST(paused)
 	do_ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 	vcpu_run_value(vcpu);
 	EXPECT_EQ(2, t->flags & 2);
+	/* It is the guest that clears it; the next update does not bring it back. */
+	t->flags &= ~2;
+	do_ioctl(vm->fd, KVM_SET_CLOCK, &data);
+	vcpu_run_value(vcpu);
+	EXPECT_EQ(0, t->flags & 2);
 }
 
 /* Switched off, the page is left alone. */

@@ -492,6 +492,54 @@ TEST(benign_then_contributory)
 	vcpu_run_done(vcpu);
 }
 
+/*
+ * #GP on top of what is being delivered already: not the CPU's to see, since user
+ * space puts the first there, and then fails the RDMSR that it was asked about.
+ */
+#define UNKNOWN_MSR	0x12345
+
+static __guest void guest_asks_for_msr(u64 expected)
+{
+	u32 eax, edx;
+
+	GUEST_ASSERT_EQ(expected, TRY("rdmsr", AND "=a"(eax) AND "=d"(edx), "c"(UNKNOWN_MSR)));
+}
+
+static void gp_on_top(struct __test_metadata *_metadata, u8 first, bool has_error_code,
+		      u64 expected)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X86_USER_SPACE_MSR,
+		.args = { KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN },
+	};
+	struct kvm_vcpu_events events;
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_asks_for_msr, expected);
+
+	do_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+	vcpu_run_exit(vcpu, KVM_EXIT_X86_RDMSR);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.exception.injected = 1;
+	events.exception.nr = first;
+	events.exception.has_error_code = has_error_code;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	vcpu->run->msr.error = 1;
+	if (expected)
+		vcpu_run_done(vcpu);
+	else
+		vcpu_run_exit(vcpu, KVM_EXIT_SHUTDOWN);
+	vcpu_free(vcpu);
+	vm_free(vm);
+}
+
+TEST(on_top_of_another)
+{
+	gp_on_top(_metadata, 6, false, TRAP(13, 0));	/* benign: the newer one alone */
+	gp_on_top(_metadata, 13, true, TRAP(8, 0));
+	gp_on_top(_metadata, 14, true, TRAP(8, 0));
+	gp_on_top(_metadata, 8, true, 0);		/* a shutdown */
+}
+
 static __guest void guest_triple_fault(u64 how)
 {
 	struct __attribute__((packed)) { u16 limit; u64 base; } idt = { 0, 0 };

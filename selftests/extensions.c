@@ -100,6 +100,7 @@ TEST(as_many_vcpus_as_claimed)
 	struct vm *vm = vm_create(VM_BARE | VM_IRQCHIP);
 	int n = check_extension(KVM_CAP_NR_VCPUS), i;
 
+	EXPECT_LE(n, check_extension(KVM_CAP_MAX_VCPUS));
 	if (n > 64)
 		n = 64;
 	for (i = 0; i < n; i++) {
