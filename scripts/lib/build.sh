@@ -24,20 +24,28 @@ copy_sources()
 	done
 }
 
+# make_module KERNEL DIR [MAKE_ARGUMENT]...: of the sources in DIR
+make_module()
+{
+	local kernel dir=$2
+
+	kernel=$(kernel_dir "$1") || return
+	shift 2
+	# No BTF: it is of no use here, and wants pahole.
+	make -j"$(nproc)" -C "$kernel/build" M="$dir" CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules 2>&1 |
+		sed -u "s,$dir/,,g"
+	return "${PIPESTATUS[0]}"
+}
+
 # build_module KERNEL [MAKE_ARGUMENT]...
 # A warning is an error, for it would be seen in the first build only; $werror says otherwise.
 build_module()
 {
-	local dir=$TOP/build/module-$1 kernel
+	local kernel=$1 dir=$TOP/build/module-$1
 
-	kernel=$(kernel_dir "$1") || return
 	shift
 	(copy_sources "$dir") || return
-	# No BTF: it is of no use here, and wants pahole.
-	make -j"$(nproc)" -C "$kernel/build" M="$dir" W=1 KCFLAGS="${werror--Werror}" \
-		CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules 2>&1 |
-		sed -u "s,$dir/,,g"
-	return "${PIPESTATUS[0]}"
+	make_module "$kernel" "$dir" W=1 KCFLAGS="${werror--Werror}" "$@"
 }
 
 # sparse_module KERNEL: sparse over every file; what it says of kernel headers is not ours.

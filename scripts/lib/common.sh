@@ -74,3 +74,13 @@ quietly()
 	fi
 	rm -f "$log"
 }
+
+# Lines shall come out as they come in, which Debian's awk must be told.
+awk_lines()
+{
+	if command -v mawk >/dev/null; then
+		mawk -W interactive "$@"
+	else
+		awk "$@"
+	fi
+}
