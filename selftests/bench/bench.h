@@ -22,6 +22,14 @@ struct bench {
 
 extern const struct bench exit_benches[], fault_benches[], dirty_log_benches[];
 
+/* Rows that are not in a table: slots of several sizes (slot_sizes.c). */
+void slot_size_benches(void);
+
+/* Does the command line ask for this row? */
+bool bench_wanted(const char *row);
+/* @flat: the row that this one may not be dearer than, but for FLAT of scripts/bench; or "-". */
+void bench_report(const char *name, double ticks, double limit, const char *flat);
+
 /*
  * Run a guest to its GUEST_VALUE(), which is returned. Port and MMIO writes on
  * the way go back in at once: theirs is what a bench may want to measure.
@@ -30,17 +38,21 @@ u64 bench_run(struct vcpu *vcpu);
 
 /* ---- a slot full of pages (faults.c) ---- */
 
+#define SLOT		1
+#define SLOT_MAX	(8ul << 30)	/* what the guest's page tables map */
+
 struct slot_bench {
 	struct vm *vm;
 	struct vcpu *vcpu;
 	void *memory;		/* present in the host, of the page size asked for */
 	size_t size;
-	bool huge;
 };
 
-/* Return: false if the host has no huge pages to give. */
-bool slot_bench_open(struct slot_bench *bench, size_t size, bool huge);
-void slot_bench_close(struct slot_bench *bench);
+/* Anonymous memory. Return: NULL if the host has no huge pages to give. */
+void *slot_memory(size_t size, bool huge);
+/* A VM with no slot for @memory yet. */
+void slot_bench_open(struct slot_bench *bench, size_t size, void *memory);
+void slot_bench_close(struct slot_bench *bench);	/* the memory stays */
 /* Create the slot, or change its flags; ticks that it took. */
 u64 slot_bench_set(struct slot_bench *bench, u32 flags);
 u64 slot_bench_delete(struct slot_bench *bench);

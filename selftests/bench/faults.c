@@ -5,9 +5,8 @@
  */
 #include "bench.h"
 
-#define SLOT		1
-#define SLOT_GPA	0x40000000ul
-#define SLOT_MAX	0x40000000ul	/* the guest maps 4 GiB one to one, 1 GiB is ours */
+#define SLOT_GPA	0x100000000ul	/* the library's guests map what is below */
+#define SLOT_TABLES	GUEST_FREE
 
 /* Write to each of @count pages; the stride is in guest memory: one argument only. */
 static volatile u64 touch_stride;
@@ -41,34 +40,45 @@ static long huge_kb(const void *memory)
 	return sum;
 }
 
-static bool populate(struct slot_bench *bench)
+void *slot_memory(size_t size, bool huge)
 {
-	madvise(bench->memory, bench->size, bench->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	for (size_t i = 0; i < bench->size; i += PAGE_SIZE)
-		((volatile char *)bench->memory)[i] = 1;
-	return !bench->huge || (size_t)huge_kb(bench->memory) << 10 >= bench->size;
+	char *memory = map_memory(size);
+
+	madvise(memory, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < size; i += PAGE_SIZE)
+		((volatile char *)memory)[i] = 1;
+	if (!huge || (size_t)huge_kb(memory) << 10 >= size)
+		return memory;
+	munmap(memory, size);
+	return NULL;
 }
 
-bool slot_bench_open(struct slot_bench *bench, size_t size, bool huge)
+/* The guest's own mapping of the slot, one to one, by 2M pages. */
+static void map_slot(struct vm *vm)
+{
+	u64 *pdpt = (u64 *)guest_ptr(vm, GUEST_PML4) + 512, *pd = guest_ptr(vm, SLOT_TABLES);
+	u64 i;
+
+	for (i = 0; i < SLOT_MAX >> 30; i++)
+		pdpt[(SLOT_GPA >> 30) + i] = (SLOT_TABLES + i * PAGE_SIZE) | PTE_P | PTE_W;
+	for (i = 0; i < SLOT_MAX / HUGE_SIZE; i++)
+		pd[i] = (SLOT_GPA + i * HUGE_SIZE) | PTE_P | PTE_W | PTE_PS;
+}
+
+void slot_bench_open(struct slot_bench *bench, size_t size, void *memory)
 {
 	if (size > SLOT_MAX)
 		die("the slot is too large for the guest's page tables");
-	*bench = (struct slot_bench){ .size = size, .huge = huge };
-	bench->memory = map_memory(size);
-	if (!populate(bench)) {
-		munmap(bench->memory, size);
-		return false;
-	}
+	*bench = (struct slot_bench){ .size = size, .memory = memory };
 	bench->vm = vm_create(0);
 	bench->vcpu = vcpu_create(bench->vm, 0, NULL, 0);
-	return true;
+	map_slot(bench->vm);
 }
 
 void slot_bench_close(struct slot_bench *bench)
 {
 	vcpu_free(bench->vcpu);
 	vm_free(bench->vm);
-	munmap(bench->memory, bench->size);
 }
 
 u64 slot_bench_set(struct slot_bench *bench, u32 flags)
@@ -105,10 +115,12 @@ static double measure_fault(size_t size, bool huge)
 {
 	u64 stride = huge ? HUGE_SIZE : PAGE_SIZE;
 	double best = NOT_MEASURED, faults;
+	void *memory = slot_memory(size, huge);
 	struct slot_bench bench;
 
-	if (!slot_bench_open(&bench, size, huge))
+	if (!memory)
 		return NOT_MEASURED;
+	slot_bench_open(&bench, size, memory);
 	for (int round = 0; round < ROUNDS; round++) {
 		slot_bench_set(&bench, 0);
 		faults = slot_bench_touch(&bench, stride);
@@ -116,6 +128,7 @@ static double measure_fault(size_t size, bool huge)
 		slot_bench_delete(&bench);
 	}
 	slot_bench_close(&bench);
+	munmap(memory, size);
 	return best / (size / stride);
 }
 

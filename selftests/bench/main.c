@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What an operation costs on one device ($MINIKVM_DEVICE), through KVM's ABI
- * alone: a line "name<TAB>ticks<TAB>limit" for each bench. scripts/bench runs
- * this for stock KVM and for minikvm in one boot and makes a table of it.
+ * alone: a line "name<TAB>ticks<TAB>limit<TAB>flat" for each bench. scripts/bench
+ * runs this for stock KVM and for minikvm in one boot and makes a table of it.
  *
- * Usage: bench [NAME...]
+ * Usage: bench [NAME...]	NAME: of a row, or how the names of several begin
  */
 #include "bench.h"
 
@@ -34,14 +34,22 @@ u64 bench_run(struct vcpu *vcpu)
 	die("KVM_RUN: %m");
 }
 
-static bool wanted(const char *name, char **names)
+static char **names;	/* of the command line */
+
+bool bench_wanted(const char *row)
 {
-	if (!*names)
+	char **name = names;
+
+	if (!*name)
 		return true;
-	for (; *names; names++)
-		if (!strcmp(*names, name))
-			return true;
-	return false;
+	while (*name && strncmp(row, *name, strlen(*name)))
+		name++;
+	return *name;
+}
+
+void bench_report(const char *name, double ticks, double limit, const char *flat)
+{
+	printf("%s\t%.0f\t%.4g\t%s\n", name, ticks, limit, flat);
 }
 
 int main(int argc, char **argv)
@@ -52,11 +60,12 @@ int main(int argc, char **argv)
 	const struct bench *bench;
 	size_t i;
 
+	names = argv + 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
 		for (bench = groups[i]; bench->name; bench++)
-			if (wanted(bench->name, argv + 1))
-				printf("%s\t%.0f\t%.4g\n", bench->name, bench->measure(),
-				       bench->limit);
+			if (bench_wanted(bench->name))
+				bench_report(bench->name, bench->measure(), bench->limit, "-");
+	slot_size_benches();
 	return 0;
 }
