@@ -35,12 +35,14 @@
 #define CHUNK_PAGES	(CHUNK_WORDS * 64UL)
 
 struct dirty_chunk {
+	unsigned long index;
 	u64 groups;			/* which have a bit set, or had */
 	u64 words[CHUNK_WORDS];
 };
 
 struct dirty_log {
 	struct xarray chunks;
+	struct dirty_chunk *recent;	/* one of them; NULL at first */
 	bool initially_set;		/* what a missing chunk says */
 };
 
@@ -144,25 +146,42 @@ static void fill(struct dirty_chunk *chunk, unsigned long npages)
  * The chunk, made if need be. Running out of memory must not lose a write that
  * has happened: these allocations do not fail.
  */
-static struct dirty_chunk *get_chunk(struct memslot *slot, unsigned long index)
+static noinline struct dirty_chunk *get_chunk(struct memslot *slot, unsigned long index)
 {
 	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOFAIL;
 	struct dirty_log *log = slot->log;
 	struct dirty_chunk *chunk, *other;
+	bool dirty;
 
 	chunk = xa_load(&log->chunks, index);
 	if (likely(chunk))
 		return chunk;
+	/* Pairs with make_chunks(): if this says no, there is a chunk by now. */
+	dirty = smp_load_acquire(&log->initially_set);
 	chunk = kzalloc(sizeof(*chunk), gfp);
-	if (log->initially_set)
+	chunk->index = index;
+	if (dirty)
 		fill(chunk, slot->npages - index * CHUNK_PAGES);
 	other = xa_cmpxchg(&log->chunks, index, NULL, chunk, gfp);
 	if (other) {
 		kfree(chunk);
 		return other;
 	}
-	if (log->initially_set)
+	if (dirty)
 		tag(log, index);
+	return chunk;
+}
+
+/* Writes come in heaps: mostly it is the chunk of last time. */
+static struct dirty_chunk *recent_chunk(struct memslot *slot, unsigned long index)
+{
+	struct dirty_log *log = slot->log;
+	struct dirty_chunk *chunk = READ_ONCE(log->recent);
+
+	if (likely(chunk && chunk->index == index))
+		return chunk;
+	chunk = get_chunk(slot, index);
+	smp_store_release(&log->recent, chunk);
 	return chunk;
 }
 
@@ -184,11 +203,11 @@ void dirty_log_mark(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 
 	if (!slot->log)
 		return;
-	chunk = get_chunk(slot, index);
+	chunk = recent_chunk(slot, index);
 	word = (unsigned long *)&chunk->words[page % CHUNK_PAGES / 64];
 	/*
 	 * Who takes the bit that we find set reads what we have written:
-	 * pairs with xchg() in emit_word(), fetch_andnot() in take_word().
+	 * pairs with xchg() in emit_word(), fetch_andnot() in take_mask().
 	 */
 	smp_mb();
 	/* The test spares the cache line of a page that is dirty already. */
@@ -197,6 +216,27 @@ void dirty_log_mark(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 	set_group(slot->log, index, chunk, page % CHUNK_PAGES / 64 / GROUP_WORDS);
 	if (first && vcpu->dirty_ring.gfns)
 		dirty_ring_push(vcpu, slot, page);
+}
+
+/*
+ * A log that began with all pages dirty is about to be gone through: it gets
+ * the chunks that it has been spared so far, and is like any other from then
+ * on. A writer that makes one at the same time is content with ours.
+ */
+static void make_chunks(struct memslot *slot)
+{
+	struct dirty_log *log = slot->log;
+	unsigned long index;
+
+	if (!log->initially_set)
+		return;
+	for (index = 0; index * CHUNK_PAGES < slot->npages; index++) {
+		get_chunk(slot, index);
+		/* Who made it, if not we, may not have come to this yet. */
+		tag(log, index);
+		cond_resched();
+	}
+	smp_store_release(&log->initially_set, false);
 }
 
 /* --- KVM_GET_DIRTY_LOG. --- */
@@ -271,23 +311,14 @@ static int emit_chunk(struct reader *r, unsigned long index, struct dirty_chunk 
 	return ret;
 }
 
-/* The next chunk that has something to say. One that is missing is made. */
-static struct dirty_chunk *next_chunk(struct reader *r, unsigned long *index)
-{
-	struct dirty_log *log = r->slot->log;
-
-	if (!log->initially_set)
-		return xa_find(&log->chunks, index, ULONG_MAX, DIRTY);
-	return *index * CHUNK_WORDS < r->words ? get_chunk(r->slot, *index) : NULL;
-}
-
 static int emit_log(struct reader *r)
 {
 	struct dirty_chunk *chunk;
 	unsigned long index;
 	int ret;
 
-	for (index = 0; (chunk = next_chunk(r, &index)); index++) {
+	make_chunks(r->slot);
+	xa_for_each_marked(&r->slot->log->chunks, index, chunk, DIRTY) {
 		ret = emit_chunk(r, index, chunk);
 		if (ret)
 			return ret;
@@ -346,25 +377,28 @@ int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 	return r;
 }
 
-/* --- KVM_CLEAR_DIRTY_LOG. --- */
+/* --- Pages that user space has dealt with: clean, and logged anew. --- */
 
-/* Of one word, the pages that user space has dealt with. */
+static bool take_mask(struct vm *vm, struct memslot *slot, struct dirty_chunk *chunk,
+		      unsigned int nr, u64 mask)
+{
+	mask &= atomic64_fetch_andnot(mask, (atomic64_t *)&chunk->words[nr]);
+	if (!mask)
+		return false;
+	mmu_write_protect(vm, slot->base_gfn + (chunk->index * CHUNK_WORDS + nr) * 64, mask);
+	return true;
+}
+
 static bool take_word(struct vm *vm, struct memslot *slot, unsigned long nr, u64 mask)
 {
 	unsigned long index = nr / CHUNK_WORDS;
 	struct dirty_chunk *chunk;
-	u64 *word;
 
 	chunk = slot->log->initially_set ? get_chunk(slot, index) :
 		xa_load(&slot->log->chunks, index);
-	if (!chunk)
-		return false;
 	nr %= CHUNK_WORDS;
-	word = &chunk->words[nr];
-	mask &= atomic64_fetch_andnot(mask, (atomic64_t *)word);
-	if (!mask)
+	if (!chunk || !take_mask(vm, slot, chunk, nr, mask))
 		return false;
-	mmu_write_protect(vm, slot->base_gfn + (index * CHUNK_WORDS + nr) * 64, mask);
 	tidy(slot->log, index, chunk, nr / GROUP_WORDS);
 	return true;
 }
@@ -385,6 +419,74 @@ bool dirty_log_take(struct vm *vm, u32 id, u64 nr, u64 mask)
 	return slot && nr < DIV_ROUND_UP(slot->npages, 64) && take_word(vm, slot, nr, mask);
 }
 
+/* --- KVM_CLEAR_DIRTY_LOG. --- */
+
+struct cleaner {
+	struct vm *vm;
+	struct memslot *slot;
+	const u64 __user *user;		/* the word of @first */
+	unsigned long first, end;	/* words of the slot's bitmap */
+	bool flush;
+};
+
+/* Of a word that is not clean, what user space says; @at: in the slot's bitmap. */
+static int clear_word(struct cleaner *c, unsigned long at, struct dirty_chunk *chunk,
+		      unsigned int nr)
+{
+	u64 mask;
+
+	if (get_user(mask, c->user + at - c->first))
+		return -EFAULT;
+	if (take_mask(c->vm, c->slot, chunk, nr, mask))
+		c->flush = true;
+	return 0;
+}
+
+static int clear_group(struct cleaner *c, struct dirty_chunk *chunk, unsigned int group)
+{
+	unsigned int nr = group * GROUP_WORDS, end = nr + GROUP_WORDS;
+	unsigned long at = chunk->index * CHUNK_WORDS + nr;
+	int ret = 0;
+
+	for (; !ret && nr < end; nr++, at++)
+		if (at >= c->first && at < c->end && READ_ONCE(chunk->words[nr]))
+			ret = clear_word(c, at, chunk, nr);
+	tidy(c->slot->log, chunk->index, chunk, group);
+	return ret;
+}
+
+static int clear_chunk(struct cleaner *c, struct dirty_chunk *chunk)
+{
+	unsigned long groups = READ_ONCE(chunk->groups);
+	unsigned int group;
+	int ret = 0;
+
+	for_each_set_bit(group, &groups, CHUNK_GROUPS) {
+		ret = clear_group(c, chunk, group);
+		if (ret)
+			break;
+	}
+	cond_resched();
+	return ret;
+}
+
+static int clear_log(struct cleaner *c)
+{
+	unsigned long index, last = (c->end - 1) / CHUNK_WORDS;
+	struct xarray *chunks = &c->slot->log->chunks;
+	struct dirty_chunk *chunk;
+	int ret;
+
+	make_chunks(c->slot);
+	for (index = c->first / CHUNK_WORDS;
+	     (chunk = xa_find(chunks, &index, last, DIRTY)); index++) {
+		ret = clear_chunk(c, chunk);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 static bool clear_valid(const struct memslot *slot, const struct kvm_clear_dirty_log *log)
 {
 	unsigned long rest;
@@ -398,28 +500,25 @@ static bool clear_valid(const struct memslot *slot, const struct kvm_clear_dirty
 
 static int clear_locked(struct vm *vm, const struct kvm_clear_dirty_log *log)
 {
-	struct memslot *slot = logged_slot(vm, log->slot);
-	u64 __user *user = log->dirty_bitmap;
-	unsigned long i, words;
-	bool flush = false;
-	int r = 0;
-	u64 mask;
+	struct cleaner c = {
+		.vm = vm,
+		.slot = logged_slot(vm, log->slot),
+		.user = log->dirty_bitmap,
+		.first = log->first_page / 64,
+		.end = log->first_page / 64 + DIV_ROUND_UP(log->num_pages, 64),
+	};
+	int r;
 
-	if (!slot)
+	if (!c.slot)
 		return -ENOENT;
-	if (!clear_valid(slot, log))
+	if (!clear_valid(c.slot, log))
 		return -EINVAL;
-	words = DIV_ROUND_UP(log->num_pages, 64);
-	for (i = 0; i < words; i++) {
-		r = get_user(mask, user + i);
-		if (r)
-			break;
-		if (mask && take_word(vm, slot, log->first_page / 64 + i, mask))
-			flush = true;
-		if (!(i % CHUNK_WORDS))
-			cond_resched();
-	}
-	if (flush)
+	if (c.first == c.end)
+		return 0;
+	if (!access_ok(c.user, (c.end - c.first) * sizeof(*c.user)))
+		return -EFAULT;
+	r = clear_log(&c);
+	if (c.flush)
 		mmu_tlb_flush_vm(vm);
 	return r;
 }
@@ -428,6 +527,10 @@ static int clear_locked(struct vm *vm, const struct kvm_clear_dirty_log *log)
  * dirty_log_clear() - KVM_CLEAR_DIRTY_LOG
  * @vm:		the VM
  * @log:	which pages of which slot
+ *
+ * Of user space's bitmap, only the words are read whose pages are not all
+ * clean. So an idle slot costs the same at any size, and a bitmap that isn't
+ * there goes unnoticed where there is nothing to clear.
  *
  * Context: sleeps. Return: as dirty_log_get().
  */
