@@ -4,6 +4,7 @@
  * re-flag under a guest that looks, neighbours, gaps and aliases, and as many
  * slots as there can be.
  */
+#include "lib/debugfs.h"
 #include "lib/test.h"
 
 #define BASE 0x10000000ul	/* behind slot 0, below 4 GiB */
@@ -227,6 +228,51 @@ TEST_F(slots, flags)
 	do_ioctl(self->vm->fd, KVM_GET_DIRTY_LOG, &log);
 	/* A page that was only read may be in the log, one that nobody touched may not. */
 	EXPECT_EQ(2, bitmap & ~1ull);
+}
+
+/*
+ * An access where no slot is leaves an entry that says so, and the next one exits
+ * through it: that is the counter mmio. Where a slot appears such entries go: were
+ * they to stay, the guest would still see the right data, an instruction at a time.
+ */
+TEST_F(slots, mmio_entries)
+{
+	const u64 P = PAGE_SIZE, gpa = BASE + P;
+	u64 *mem = map_memory(2 * HUGE_SIZE);
+	struct vcpu *vcpu = self->vcpu;
+	s64 exits;
+
+	NEED_MMU_DEBUGFS();
+	mem[512] = 0x1111;
+	mem[0] = 0x2222;
+	EXPECT_TRUE(guest_read_is_mmio(vcpu, gpa));
+	if (!mmu_is_mmio(gpa))
+		SKIP(return, "this CPU has no address bits to mark MMIO with");
+	exits = mmu_stat("mmio");
+	EXPECT_TRUE(guest_read_is_mmio(vcpu, gpa));
+	EXPECT_EQ(exits + 1, mmu_stat("mmio"));
+
+	/* A slot is created, */
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, BASE, 4 * P, mem));
+	EXPECT_FALSE(mmu_is_mmio(gpa));
+	EXPECT_EQ(0x1111, guest_read(vcpu, gpa));
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, BASE, 0, mem));
+	EXPECT_TRUE(guest_read_is_mmio(vcpu, gpa));
+	EXPECT_TRUE(mmu_is_mmio(gpa));
+
+	/* one is moved to here, and away, */
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, 2 * BASE, 4 * P, mem));
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, gpa, 4 * P, mem));
+	EXPECT_FALSE(mmu_is_mmio(gpa));
+	EXPECT_EQ(0x2222, guest_read(vcpu, gpa));
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, 2 * BASE, 4 * P, mem));
+	EXPECT_TRUE(guest_read_is_mmio(vcpu, gpa));
+
+	/* one is created that covers whole tables of such entries. */
+	ASSERT_EQ(0, vm_set_slot(self->vm, 2, 0, BASE, 2 * HUGE_SIZE, mem));
+	EXPECT_FALSE(mmu_is_mmio(gpa));
+	EXPECT_EQ(0x1111, guest_read(vcpu, gpa));
+	EXPECT_EQ(exits + 1, mmu_stat("mmio"));
 }
 
 /* ---- several slots ---- */

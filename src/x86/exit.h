@@ -7,7 +7,9 @@
 #ifndef MINIKVM_X86_EXIT_H
 #define MINIKVM_X86_EXIT_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
+#include <asm/trap_pf.h>
 
 enum exit_reason {
 	EXIT_NO_ROW,		/* 0: a hole in a vendor's table; no exit has it */
@@ -54,12 +56,13 @@ enum exit_reason {
 	EXIT_REASONS
 };
 
-/* Access bits of a second-level fault, both vendors' formats folded. */
-#define NPF_PRESENT	(1u << 0)	/* the entry was there; permission lacked */
-#define NPF_WRITE	(1u << 1)
-#define NPF_EXEC	(1u << 2)
-#define NPF_TABLE_WALK	(1u << 3)	/* on the guest's own page tables */
-#define NPF_RESERVED	(1u << 4)	/* reserved bits: see EXIT_NPF_MISCONFIG */
+/* Access bits of a second-level fault: a page fault's, where there is one. */
+#define NPF_PRESENT	X86_PF_PROT	/* the entry was there; permission lacked */
+#define NPF_WRITE	X86_PF_WRITE
+#define NPF_RESERVED	X86_PF_RSVD	/* reserved bits: see EXIT_NPF_MISCONFIG */
+#define NPF_EXEC	X86_PF_INSTR
+#define NPF_BITS	(NPF_PRESENT | NPF_WRITE | NPF_RESERVED | NPF_EXEC)
+#define NPF_TABLE_WALK	BIT(31)		/* on the guest's own page tables */
 
 struct exit {
 	u16 reason;		/* enum exit_reason */

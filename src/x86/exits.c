@@ -256,6 +256,12 @@ static int exit_npf(struct vcpu *vcpu)
 	return r < 0 ? r : emulate_instruction(vcpu);
 }
 
+static int exit_mmio(struct vcpu *vcpu)
+{
+	mmu_mmio_exit(vcpu);
+	return emulate_instruction(vcpu);
+}
+
 /* --- Halts. --- */
 
 static int exit_hlt(struct vcpu *vcpu)
@@ -541,7 +547,7 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_PAUSE]		= { exit_pause },
 	[EXIT_HYPERCALL]	= { exit_hypercall,	MEMORY },
 	[EXIT_NPF]		= { exit_npf,		MEMORY },
-	[EXIT_NPF_MISCONFIG]	= { emulate_instruction, MEMORY },
+	[EXIT_NPF_MISCONFIG]	= { exit_mmio,		MEMORY },
 	[EXIT_CR_ACCESS]	= { exit_cr,		MEMORY },
 	[EXIT_DR_ACCESS]	= { exit_dr,		MEMORY },
 	[EXIT_EXCEPTION]	= { exit_exception,	MEMORY },

@@ -159,36 +159,83 @@ static u64 *writable_path(struct mmu *mmu, gfn_t gfn, int *level)
 	}
 }
 
-static bool fix_leaf(struct fault *f)
+static bool fix_leaf(struct mmu *mmu, const struct memslot *slot, gfn_t gfn)
 {
 	u64 *sptep, spte;
 	int level;
 
-	sptep = writable_path(f->mmu, f->gfn, &level);
+	sptep = writable_path(mmu, gfn, &level);
 	if (!sptep)
 		return false;
 	spte = READ_ONCE(*sptep);
 	if (!spte_is_leaf(spte, level) || !(spte & SPTE_HOST_WRITABLE))
 		return false;
-	if (level > LEVEL_4K && memslot_logged(f->slot))
+	if (level > LEVEL_4K && memslot_logged(slot))
 		return false;
 	return (spte & SPTE_WRITE) ||
 	       try_cmpxchg64(sptep, &spte, spte | SPTE_WRITE | spte_bits.dirty);
 }
 
-static bool fast_fix(struct fault *f)
+/* The most frequent of faults while a log runs: it is all here, and short. */
+static bool fast_fix(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 {
+	struct mmu *mmu = vcpu->vm->arch.mmu;
 	bool fixed;
 
-	rcu_read_lock();
-	fixed = fix_leaf(f);
-	rcu_read_unlock();
+	/* Tables that were removed stay until this is over: reclaim.c. */
+	rcu_read_lock_sched();
+	fixed = fix_leaf(mmu, slot, gfn);
+	rcu_read_unlock_sched();
 	if (!fixed)
 		return false;
 	/* Mapped first, logged then: see dirty_log.c. */
-	dirty_log_mark(f->vcpu, f->slot, f->gfn);
-	mmu_count(f->mmu, MMU_STAT_fast_fixes);
+	dirty_log_mark(vcpu, slot, gfn);
+	mmu_count(mmu, MMU_STAT_fast_fixes);
 	return true;
+}
+
+/* --- No slot: an entry that says so, and exits faster than a fault. --- */
+
+static void set_mmio(struct fault *f)
+{
+	u64 *table = f->mmu->root, *sptep, spte;
+	int level;
+
+	for (level = spte_bits.levels;; level--) {
+		sptep = spte_ptr(table, f->gfn, level);
+		spte = READ_ONCE(*sptep);
+		if (!spte && level > LEVEL_4K) {
+			add_table(f, sptep, spte, level);
+			spte = READ_ONCE(*sptep);
+		}
+		if (!spte_is_table(spte, level))
+			break;
+		table = spte_table(spte);
+	}
+	if (!spte && level == LEVEL_4K)
+		try_cmpxchg64(sptep, &spte, spte_bits.mmio);
+}
+
+/*
+ * A slot that appears here is published, then moves the generation, then has
+ * such entries zapped (mmu_slot_created). So with mmu_lock held, either the
+ * generation has moved since the slot was looked for, or the zap is to come.
+ * An old entry that a vCPU is just exiting through does no harm: the emulator
+ * looks for the slot again.
+ */
+static noinline int no_slot(struct vcpu *vcpu, gfn_t gfn, u64 generation)
+{
+	struct fault f = { .vcpu = vcpu, .mmu = vcpu->vm->arch.mmu, .gfn = gfn };
+	struct vm *vm = vcpu->vm;
+
+	if (!spte_bits.mmio || gfn > mmu_max_gfn() ||
+	    memcache_topup(&vcpu->arch.table_cache, spte_bits.levels))
+		return MMU_FAULT_EMULATE;
+	read_lock(&vm->mmu_lock);
+	if (READ_ONCE(vm->slots.generation) == generation)
+		set_mmio(&f);
+	read_unlock(&vm->mmu_lock);
+	return MMU_FAULT_EMULATE;
 }
 
 /* --- The whole of a fault. --- */
@@ -240,9 +287,21 @@ static int poisoned(struct fault *f)
 	return MMU_FAULT_DONE;
 }
 
-static int no_slot(struct fault *f)
+/* Out of line, so that who needs none of this does not pay for its frame. */
+static noinline int fault_in(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn, bool write)
 {
-	return MMU_FAULT_EMULATE;
+	struct fault f = {
+		.vcpu = vcpu,
+		.mmu = vcpu->vm->arch.mmu,
+		.slot = slot,
+		.gfn = gfn,
+		.write = write,
+	};
+	int r = map(&f);
+
+	if (r == -EHWPOISON)
+		return poisoned(&f);
+	return r == -EAGAIN ? MMU_FAULT_DONE : r;
 }
 
 /**
@@ -256,24 +315,27 @@ static int no_slot(struct fault *f)
  */
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 {
-	struct fault f = {
-		.vcpu = vcpu,
-		.mmu = vcpu->vm->arch.mmu,
-		.gfn = gpa >> PAGE_SHIFT,
-		.write = access & NPF_WRITE,
-	};
-	int r;
+	/* Before the slot is looked for: see no_slot(). */
+	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
+	bool write = access & NPF_WRITE;
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct memslot *slot = vcpu_memslot(vcpu, gfn);
 
-	mmu_count(f.mmu, MMU_STAT_faults);
-	f.slot = vcpu_memslot(vcpu, f.gfn);
-	if (!f.slot)
-		return no_slot(&f);
-	if (f.write && memslot_read_only(f.slot))
+	mmu_count(vcpu->vm->arch.mmu, MMU_STAT_faults);
+	if (!slot)
+		return no_slot(vcpu, gfn, generation);
+	if (write && memslot_read_only(slot))
 		return MMU_FAULT_EMULATE;
-	if (f.write && (access & NPF_PRESENT) && fast_fix(&f))
+	if (write && (access & NPF_PRESENT) && fast_fix(vcpu, slot, gfn))
 		return MMU_FAULT_DONE;
-	r = map(&f);
-	if (r == -EHWPOISON)
-		return poisoned(&f);
-	return r == -EAGAIN ? MMU_FAULT_DONE : r;
+	return fault_in(vcpu, slot, gfn, write);
+}
+
+/**
+ * mmu_mmio_exit() - an access ran into an entry that marks MMIO
+ * @vcpu: the vCPU, of the current thread
+ */
+void mmu_mmio_exit(struct vcpu *vcpu)
+{
+	mmu_count(vcpu->vm->arch.mmu, MMU_STAT_mmio);
 }

@@ -17,6 +17,7 @@ struct spte_format {
 	bool exec_only;
 	u8 levels;		/* of the walk: 4, or 5 */
 	u8 phys_bits;
+	u64 reserved;		/* address bits that no entry may have; none: 0 */
 };
 
 enum mmu_fault_result {
@@ -35,6 +36,7 @@ void mmu_vcpu_destroy(struct vcpu *vcpu);
 
 /* vm->srcu held, may sleep. @access: NPF_*. */
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
+void mmu_mmio_exit(struct vcpu *vcpu);	/* EXIT_NPF_MISCONFIG */
 /* Before an entry, vcpu loaded, interrupts off: flush what the protocol says. */
 void mmu_tlb_sync(struct vcpu *vcpu);
 

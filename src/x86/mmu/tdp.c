@@ -27,16 +27,16 @@ void table_set_level(u64 *table, int level)
 
 /*
  * A misconfigured entry in EPT is one that is written but not read (SDM vol. 3,
- * 29.3.3.1); in NPT, one with an address bit that the CPU does not have. A CPU
- * that has them all gets no such entries.
+ * 29.3.3.1); in NPT, one with address bits that the CPU does not have (APM
+ * 15.25.6). A CPU that has them all gets no such entries.
  */
 static u64 mmio_entry(const struct spte_format *format)
 {
 	if (format->ept)
 		return SPTE_MMIO | SPTE_WRITE | SPTE_ALWAYS;
-	if (format->phys_bits < 52)
-		return SPTE_MMIO | BIT_ULL(51) | SPTE_PRESENT | SPTE_WRITE | SPTE_ALWAYS;
-	return 0;
+	if (!format->reserved)
+		return 0;
+	return SPTE_MMIO | format->reserved | SPTE_PRESENT | SPTE_WRITE | SPTE_ALWAYS;
 }
 
 /**

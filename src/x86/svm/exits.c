@@ -43,11 +43,7 @@ DECODE(decode_npf)
 	u64 info = control->exit_info_1;
 
 	exit->npf.gpa = control->exit_info_2;
-	exit->npf.access = (info & X86_PF_PROT ? NPF_PRESENT : 0) |
-			   (info & X86_PF_WRITE ? NPF_WRITE : 0) |
-			   (info & X86_PF_INSTR ? NPF_EXEC : 0) |
-			   (info & X86_PF_RSVD ? NPF_RESERVED : 0) |
-			   (info & BIT_ULL(33) ? NPF_TABLE_WALK : 0);
+	exit->npf.access = (info & NPF_BITS) | (info & BIT_ULL(33) ? NPF_TABLE_WALK : 0);
 	if (vendor_caps.decode_assists) {
 		exit->nbytes = min_t(u8, control->insn_len, sizeof(exit->bytes));
 		memcpy(exit->bytes, control->insn_bytes, sizeof(exit->bytes));

@@ -513,6 +513,24 @@ static void read_caps(void)
 	};
 }
 
+/*
+ * Address bits that fault in a nested entry: those beyond what CPUID says, not
+ * beyond what SME leaves of it. SME's own bit (Fn8000_001F) may be up there as
+ * well, and then marks memory that is there: APM 7.10.1.
+ */
+static u64 reserved_address_bits(void)
+{
+	u8 maxphyaddr = cpuid_eax(0x80000008);
+	u64 bits;
+
+	if (maxphyaddr >= 52)
+		return 0;
+	bits = GENMASK_ULL(51, maxphyaddr);
+	if (boot_cpu_data.extended_cpuid_level >= 0x8000001f)
+		bits &= ~BIT_ULL(cpuid_ebx(0x8000001f) & 0x3f);
+	return bits;
+}
+
 /**
  * svm_probe() - can this machine run SVM guests?
  * @ops: filled in when it can
@@ -540,6 +558,7 @@ int svm_probe(struct vendor_ops *ops)
 		/* NPT's depth is the host's own: APM 15.25.5. */
 		.levels = pgtable_l5_enabled() ? 5 : 4,
 		.phys_bits = boot_cpu_data.x86_phys_bits,
+		.reserved = reserved_address_bits(),
 	};
 	return 0;
 }
