@@ -3,8 +3,9 @@
  * Guest memory on huge pages of the host: transparent ones, hugetlbfs, collapsed
  * and split under the guest, at every alignment of guest and host address, with
  * dirty logging on top. What a test looks at is the data; and, where the module
- * counts its mappings (KVM_GET_STATS_FD: pages_2m), that huge ones are used.
+ * tells (KVM_GET_STATS_FD, minikvm's debugfs), that huge mappings are used.
  */
+#include "lib/debugfs.h"
 #include "lib/test.h"
 
 #define BASE	0x40000000ul
@@ -347,6 +348,79 @@ TEST(dirty_logging)
 		guest_write(vcpu, BASE, PAGES, round + 5);
 		EXPECT_TRUE(host_verify(mem, PAGES, round + 5));
 	}
+}
+
+/* ---- after dirty logging ---- */
+
+static char *log_and_write_all(struct __test_metadata *_metadata, struct vcpu *vcpu)
+{
+	char *mem = map_thp(_metadata);
+
+	ASSERT_EQ(0, vm_set_slot(vcpu->vm, 1, 0, BASE, SIZE, mem));
+	guest_write(vcpu, BASE, PAGES, 1);
+	ASSERT_EQ(SIZE / 1024, huge_kb(mem));
+	EXPECT_EQ(SIZE / HUGE_SIZE, mmu_stat("pages_2m"));
+	ASSERT_EQ(0, vm_set_slot(vcpu->vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, SIZE, mem));
+	guest_write(vcpu, BASE, PAGES, 2);
+	EXPECT_EQ(0, mmu_stat("pages_2m"));
+	EXPECT_GE(mmu_stat("pages_4k"), PAGES);
+	return mem;
+}
+
+/* What logging has split is whole again, and nobody takes a fault for it. */
+TEST(collapsed_after_logging)
+{
+	struct vcpu *vcpu = worker();
+	s64 faults;
+	char *mem;
+
+	NEED_THP();
+	NEED_MMU_DEBUGFS();
+	mem = log_and_write_all(_metadata, vcpu);
+
+	/* Not while it is logged. */
+	mmu_collapse_now();
+	EXPECT_EQ(0, mmu_stat("pages_2m"));
+	EXPECT_EQ(0, mmu_stat("collapsed"));
+	EXPECT_EQ(SIZE / HUGE_SIZE, mmu_stat("collapse_logged"));
+
+	ASSERT_EQ(0, vm_set_slot(vcpu->vm, 1, 0, BASE, SIZE, mem));
+	EXPECT_EQ(0, mmu_stat("pages_2m"));
+	mmu_collapse_now();
+	EXPECT_EQ(SIZE / HUGE_SIZE, mmu_stat("pages_2m"));
+	EXPECT_EQ(SIZE / HUGE_SIZE, mmu_stat("collapsed"));
+	/* The program's own memory is small in the host, and was seen. */
+	EXPECT_LT(0, mmu_stat("collapse_small"));
+	EXPECT_EQ(mmu_stat("collapse_seen"),
+		  mmu_stat("collapsed") + mmu_stat("collapse_logged") +
+		  mmu_stat("collapse_small") + mmu_stat("collapse_no_slot") +
+		  mmu_stat("collapse_raced"));
+
+	faults = mmu_stat("faults");
+	guest_verify(vcpu, BASE, PAGES, 2);
+	guest_write(vcpu, BASE, PAGES, 3);
+	EXPECT_EQ(faults, mmu_stat("faults"));
+	EXPECT_TRUE(host_verify(mem, PAGES, 3));
+}
+
+/* Nobody asks for it: the delay does it, and a log that was started again keeps it off. */
+TEST(collapsed_after_a_delay)
+{
+	struct vcpu *vcpu = worker();
+	char *mem;
+	int i;
+
+	NEED_THP();
+	NEED_MMU_DEBUGFS();
+	mem = log_and_write_all(_metadata, vcpu);
+	ASSERT_EQ(0, module_parameter_set("collapse_delay_ms", "200"));
+	ASSERT_EQ(0, vm_set_slot(vcpu->vm, 1, 0, BASE, SIZE, mem));
+	ASSERT_EQ(0, module_parameter_set("collapse_delay_ms", "60000"));
+	for (i = 0; i < 600 && mmu_stat("pages_2m") < SIZE / HUGE_SIZE; i++)
+		usleep(100000);
+	EXPECT_EQ(SIZE / HUGE_SIZE, mmu_stat("pages_2m"));
+	EXPECT_EQ(1, mmu_stat("collapse_runs"));
+	guest_verify(vcpu, BASE, PAGES, 2);
 }
 
 /* ---- hugetlbfs ---- */

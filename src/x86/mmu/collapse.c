@@ -136,7 +136,6 @@ static enum mmu_stat collapse_one(struct run *run, int level)
 	enum mmu_stat what = collapse_region(run, level);
 
 	srcu_read_unlock(&run->vm->srcu, idx);
-	mmu_count(run->mmu, what);
 	return what;
 }
 
@@ -161,15 +160,18 @@ static bool find_small(struct run *run)
 /* A 1G region is tried when its first frame comes by, then in 2M pieces. */
 static void collapse_here(struct run *run)
 {
+	enum mmu_stat what = MMU_STAT_collapse_small;
 	int level;
 
-	mmu_count(run->mmu, MMU_STAT_collapse_seen);
 	for (level = spte_bits.max_leaf; level > LEVEL_4K; level--) {
 		if (run->gfn != level_base(run->gfn, level))
 			continue;
-		if (collapse_one(run, level) == MMU_STAT_collapsed)
+		what = collapse_one(run, level);
+		if (what == MMU_STAT_collapsed)
 			break;
 	}
+	mmu_count(run->mmu, MMU_STAT_collapse_seen);
+	mmu_count(run->mmu, what);
 	run->gfn = level_next(run->gfn, max(level, LEVEL_2M));
 }
 
