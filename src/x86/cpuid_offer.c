@@ -89,9 +89,13 @@ static const u16 host_features[] = {
 	F(BTC_NO),
 };
 
-/* Of our own making, with no help from the CPU. */
+/*
+ * Of our own making, with no help from the CPU. The LAPIC timer's TSC-deadline
+ * mode is, too; but user space may bring a LAPIC that has no such mode, and so
+ * is told of it by KVM_CAP_TSC_DEADLINE_TIMER alone.
+ */
 static const u16 own_features[] = {
-	F(X2APIC), F(TSC_DEADLINE_TIMER), F(HYPERVISOR), F(TSC_ADJUST), F(ARAT),
+	F(X2APIC), F(HYPERVISOR), F(TSC_ADJUST), F(ARAT),
 };
 
 /*
