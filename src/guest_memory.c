@@ -74,6 +74,31 @@ static struct memslot *writable_slot(struct vcpu *vcpu, gpa_t gpa)
 }
 
 /**
+ * guest_write_nofault() - guest_write() where nothing may sleep, and not logged
+ * @vm:		the VM; its srcu is held
+ * @gpa:	guest physical address
+ * @data:	source
+ * @len:	bytes, within a page
+ *
+ * The dirty log may have to allocate. So this is for what is written again, by
+ * guest_write(), before it matters.
+ *
+ * Context: any that may take a page-fault trap. Return: 0 or -EFAULT.
+ */
+int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len)
+{
+	struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+	unsigned long left;
+
+	if (!slot || memslot_read_only(slot))
+		return -EFAULT;
+	pagefault_disable();
+	left = __copy_to_user_inatomic(user_address(slot, gpa), data, len);
+	pagefault_enable();
+	return left ? -EFAULT : 0;
+}
+
+/**
  * guest_write() - copy to guest memory, and log it
  * @vcpu:	for whom, loaded; vm->srcu is held
  * @gpa:	guest physical address

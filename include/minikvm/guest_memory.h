@@ -16,6 +16,7 @@
 int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len);
 int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len);
 int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len);
+int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len);
 int guest_cmpxchg(struct vcpu *vcpu, gpa_t gpa, void *old, const void *new,
 		  unsigned int len);
 

@@ -460,6 +460,19 @@ static long cap_steal_time(struct vm *vm)
 	return sched_info_on();
 }
 
+/* MWAIT in a guest is good for nothing where it cannot wake for an interrupt. */
+static bool can_mwait(void)
+{
+	return boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+	       !boot_cpu_has_bug(X86_BUG_MONITOR);
+}
+
+static long cap_disable_exits(struct vm *vm)
+{
+	return KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE |
+	       (can_mwait() ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
+}
+
 #define X2APIC_API_FLAGS \
 	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
@@ -512,6 +525,7 @@ static const struct {
 	{ KVM_CAP_STEAL_TIME,		0, cap_steal_time },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_LAST_CPU,		1 },
+	{ KVM_CAP_X86_DISABLE_EXITS,	0, cap_disable_exits },
 	{ KVM_CAP_GET_MSR_FEATURES,	1 },
 	{ KVM_CAP_X86_USER_SPACE_MSR,	1 },
 	{ KVM_CAP_X86_MSR_FILTER,	1 },
@@ -561,6 +575,19 @@ static long enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *cap)
 	if (cap->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 		vm->arch.x2apic_no_broadcast_quirk = true;
 	return 0;
+}
+
+static long disable_exits(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nvcpus && !(cap->args[0] & ~(u64)KVM_X86_DISABLE_VALID_EXITS)) {
+		vm->arch.disabled_exits |= cap->args[0] & cap_disable_exits(vm);
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
 }
 
 static long enable_user_msr(struct vm *vm, const struct kvm_enable_cap *cap)
@@ -635,6 +662,7 @@ static const struct {
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT,	enable_triple_fault },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE,	enable_emulation_exit },
 	{ KVM_CAP_MAX_VCPU_ID,			enable_max_vcpu_id },
+	{ KVM_CAP_X86_DISABLE_EXITS,		disable_exits },
 };
 
 long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)

@@ -727,6 +727,52 @@ int clock_set_steal_time(struct vcpu *vcpu, u64 msr)
 	return 0;
 }
 
+static gpa_t preempted_gpa(const struct pv_state *pv)
+{
+	return (pv->steal_time_msr & KVM_STEAL_VALID_BITS) +
+	       offsetof(struct kvm_steal_time, preempted);
+}
+
+/**
+ * clock_steal_preempted() - the guest may know that this vCPU does not run
+ * @vcpu: the vCPU
+ *
+ * A guest that wants this vCPU's TLB flushed may then leave it a note instead
+ * (KVM_FEATURE_PV_TLB_FLUSH), which holds from the next entry on. So it is told
+ * only when no instruction is half done, which would go on with translations of
+ * before.
+ *
+ * Context: preemption off, perhaps in the scheduler. Not in the dirty log:
+ * clock_steal_update() writes there before the vCPU runs again.
+ */
+void clock_steal_preempted(struct vcpu *vcpu)
+{
+	const u8 preempted = KVM_VCPU_PREEMPTED;
+	int idx;
+
+	if (!vcpu->arch.pv.at_boundary || current->mm != vcpu->vm->mm)
+		return;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	guest_write_nofault(vcpu->vm, preempted_gpa(&vcpu->arch.pv), &preempted,
+			    sizeof(preempted));
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
+/* Take "preempted" back, and with it whatever note was left. */
+static u8 take_preempted(struct vcpu *vcpu, u8 seen)
+{
+	const u8 running = 0;
+	int idx, r;
+
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	do {
+		r = guest_cmpxchg(vcpu, preempted_gpa(&vcpu->arch.pv), &seen, &running,
+				  sizeof(seen));
+	} while (r == -EAGAIN);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r ? 0 : seen;
+}
+
 /**
  * clock_steal_update() - publish how long the vCPU's thread waited for a CPU
  * @vcpu: the vCPU
@@ -745,6 +791,8 @@ void clock_steal_update(struct vcpu *vcpu)
 	/* Another thread runs it now, which has waited less. */
 	if (waited < pv->steal_last)
 		pv->steal_last = waited;
+	if (take_preempted(vcpu, st.preempted) & KVM_VCPU_FLUSH_TLB)
+		static_call(vendor_tlb_flush)(vcpu);
 	st.steal += waited - pv->steal_last;
 	st.preempted = 0;
 	pv->steal_last = waited;

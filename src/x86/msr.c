@@ -519,6 +519,7 @@ static const struct {
 	{ MSR_KVM_WALL_CLOCK_NEW,	KVM_FEATURE_CLOCKSOURCE2 },
 	{ MSR_KVM_SYSTEM_TIME_NEW,	KVM_FEATURE_CLOCKSOURCE2 },
 	{ MSR_KVM_STEAL_TIME,		KVM_FEATURE_STEAL_TIME },
+	{ MSR_KVM_PV_EOI_EN,		KVM_FEATURE_PV_EOI },
 	{ MSR_KVM_POLL_CONTROL,		KVM_FEATURE_POLL_CONTROL },
 };
 
@@ -548,6 +549,9 @@ static int get_pv(const struct msr_access *a, u64 *value)
 	case MSR_KVM_STEAL_TIME:
 		*value = a->vcpu->arch.pv.steal_time_msr;
 		return 0;
+	case MSR_KVM_PV_EOI_EN:
+		*value = a->vcpu->arch.pv.eoi_msr;
+		return 0;
 	case MSR_KVM_POLL_CONTROL:
 		*value = a->vcpu->arch.msr.poll_control;
 		return 0;
@@ -570,6 +574,8 @@ static int set_pv(const struct msr_access *a, u64 value)
 		return clock_set_system_time(a->vcpu, value);
 	case MSR_KVM_STEAL_TIME:
 		return clock_set_steal_time(a->vcpu, value);
+	case MSR_KVM_PV_EOI_EN:
+		return pv_eoi_set(a->vcpu, value);
 	case MSR_KVM_POLL_CONTROL:
 		if (value & ~1ULL)
 			return 1;
@@ -672,6 +678,7 @@ static struct msr_row rows[] = {
 	{ ONE(MSR_KVM_WALL_CLOCK_NEW), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_SYSTEM_TIME_NEW), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_STEAL_TIME), MSR_LISTED, FUNCS(get_pv, set_pv) },
+	{ ONE(MSR_KVM_PV_EOI_EN), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_POLL_CONTROL), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_EFER), 0, FUNCS(get_efer, set_efer_msr) },
 	{ ONE(MSR_STAR), MSR_LISTED | MSR_VENDOR, VENDOR_OR_ZERO },

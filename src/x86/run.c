@@ -235,6 +235,7 @@ static __always_inline bool enter_guest(struct vcpu *vcpu)
 /* Below 0 or 0: back to user space, with the run page filled. */
 static int enter_once(struct vcpu *vcpu)
 {
+	bool entered;
 	int r;
 
 	if (unlikely(READ_ONCE(vcpu->requests))) {
@@ -246,9 +247,15 @@ static int enter_once(struct vcpu *vcpu)
 		if (unlikely(vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE))
 			return 1;
 	}
-	if (!enter_guest(vcpu))
+	if (unlikely(vcpu->arch.pv.eoi_msr & KVM_MSR_ENABLED))
+		pv_eoi_arm(vcpu);
+	entered = enter_guest(vcpu);
+	if (unlikely(vcpu->arch.pv.eoi_armed))
+		pv_eoi_collect(vcpu);
+	if (!entered)
 		return 1;
 	static_call(vendor_exit_info)(vcpu);
+	vcpu->arch.pv.at_boundary = vcpu->arch.exit.reason == EXIT_NONE;
 	events_requeue(vcpu);
 	if (vcpu->arch.lapic && vcpu->arch.cr8 != lapic_get_tpr(vcpu))
 		lapic_set_tpr(vcpu, vcpu->arch.cr8);
@@ -277,6 +284,7 @@ static int sleep_once(struct vcpu *vcpu)
 {
 	int r;
 
+	vcpu->arch.pv.at_boundary = true;
 	vcpu_block(vcpu);
 	r = serve_requests(vcpu);
 	if (r <= 0)
@@ -434,6 +442,8 @@ void arch_vcpu_load(struct vcpu *vcpu, int cpu)
 
 void arch_vcpu_put(struct vcpu *vcpu)
 {
+	if (vcpu->arch.pv.steal_time_msr & KVM_MSR_ENABLED)
+		clock_steal_preempted(vcpu);
 	clock_vcpu_put(vcpu);
 	tsc_aux_put(vcpu);
 	static_call(vendor_put)(vcpu);

@@ -180,6 +180,11 @@ int fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size);
 int fpu_set_xsave(struct vcpu *vcpu, const void *region);
 size_t fpu_xsave_size(struct vm *vm);		/* of KVM_GET_XSAVE2 */
 
+/* irq/pv_eoi.c: EOI by a bit in memory */
+void pv_eoi_arm(struct vcpu *vcpu);		/* before an entry */
+void pv_eoi_collect(struct vcpu *vcpu);		/* after it */
+int pv_eoi_set(struct vcpu *vcpu, u64 msr);	/* 0, or #GP */
+
 /* clock.c: TSC and kvmclock */
 int clock_init(void);
 void clock_exit(void);
@@ -193,6 +198,7 @@ void clock_write_wall(struct vcpu *vcpu, gpa_t gpa);
 int clock_set_system_time(struct vcpu *vcpu, u64 msr);
 int clock_set_steal_time(struct vcpu *vcpu, u64 msr);
 void clock_steal_update(struct vcpu *vcpu);	/* VCPU_REQ_STEAL */
+void clock_steal_preempted(struct vcpu *vcpu);	/* preemption off */
 int clock_guest_paused(struct vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
 int clock_pairing(struct vcpu *vcpu, gpa_t gpa);	/* KVM_HC_CLOCK_PAIRING */
 u64 clock_kvmclock_ns(struct vm *vm);

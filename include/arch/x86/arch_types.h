@@ -94,7 +94,9 @@ struct msr_state {
 
 /* kvmclock, steal time and friends: clock.c, hypercall.c. */
 struct pv_state {
-	u64 system_time_msr, wall_clock_msr, steal_time_msr;
+	u64 system_time_msr, wall_clock_msr, steal_time_msr, eoi_msr;
+	bool eoi_armed;			/* the guest may end an interrupt: irq/pv_eoi.c */
+	bool at_boundary;		/* out of the guest between two instructions */
 	u64 steal_last;			/* our thread's wait, last time we looked */
 	bool guest_stopped;		/* KVM_KVMCLOCK_CTRL: tell the guest once */
 	bool unhalted;			/* KVM_HC_KICK_CPU: the next HLT does not sleep */

@@ -193,6 +193,18 @@ void ioapic_eoi(struct vcpu *vcpu, int vector, bool level)
 	}
 }
 
+/**
+ * ioapic_wants_eoi() - is there an entry with this vector?
+ * @vm:		with an in-kernel IOAPIC
+ * @vector:	the vector
+ *
+ * Context: any.
+ */
+bool ioapic_wants_eoi(struct vm *vm, int vector)
+{
+	return test_bit(vector, vm->arch.ioapic->vectors);
+}
+
 /*
  * Registers
  */

@@ -331,6 +331,17 @@ void irqchip_eoi(struct vcpu *vcpu, int vector, bool level)
 }
 
 /**
+ * irqchip_wants_eoi() - would anybody but its LAPIC hear of this EOI?
+ * @vcpu:	in its own thread
+ * @vector:	of the interrupt
+ * @level:	it is level-triggered
+ */
+bool irqchip_wants_eoi(struct vcpu *vcpu, int vector, bool level)
+{
+	return vcpu->vm->arch.ioapic ? ioapic_wants_eoi(vcpu->vm, vector) : level;
+}
+
+/**
  * irqchip_scan() - VCPU_REQ_SCAN_IOAPIC: which vectors exit on EOI
  * @vcpu:	in its own thread
  *

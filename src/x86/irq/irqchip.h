@@ -42,6 +42,7 @@ int irqchip_report_eoi(struct vcpu *vcpu);
 
 /* The parts, for each other. */
 void irqchip_eoi(struct vcpu *vcpu, int vector, bool level);
+bool irqchip_wants_eoi(struct vcpu *vcpu, int vector, bool level);
 int pic_create(struct vm *vm);
 void pic_destroy(struct vm *vm);
 int pic_read_vector(struct vm *vm);		/* the INTA cycle */
@@ -54,6 +55,7 @@ int ioapic_create(struct vm *vm);
 void ioapic_destroy(struct vm *vm);
 int ioapic_set_pin(struct vm *vm, unsigned int pin, enum irq_source source, int level);
 void ioapic_eoi(struct vcpu *vcpu, int vector, bool level);
+bool ioapic_wants_eoi(struct vm *vm, int vector);
 void ioapic_get(struct vm *vm, struct kvm_ioapic_state *s);
 void ioapic_set(struct vm *vm, const struct kvm_ioapic_state *s);
 

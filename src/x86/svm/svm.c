@@ -161,6 +161,22 @@ static void reset_segments(struct vmcb_save_area *save)
 	reset_segment(&save->tr, 0x8b);
 }
 
+/* What user space does without: KVM_CAP_X86_DISABLE_EXITS. */
+static void drop_intercepts(struct vcpu *vcpu)
+{
+	static const struct { u64 exit; u32 intercept; } rows[] = {
+		{ KVM_X86_DISABLE_EXITS_HLT,	INTERCEPT_HLT },
+		{ KVM_X86_DISABLE_EXITS_PAUSE,	INTERCEPT_PAUSE },
+		{ KVM_X86_DISABLE_EXITS_MWAIT,	INTERCEPT_MONITOR },
+		{ KVM_X86_DISABLE_EXITS_MWAIT,	INTERCEPT_MWAIT },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (vcpu->vm->arch.disabled_exits & rows[i].exit)
+			intercept_set(to_vmcb(vcpu), rows[i].intercept, false);
+}
+
 static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -175,6 +191,7 @@ static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 		control->pause_filter_count = 3000;
 		intercept_set(svm->vmcb, INTERCEPT_PAUSE, true);
 	}
+	drop_intercepts(vcpu);
 	control->iopm_base_pa = __pa(iopm);
 	control->msrpm_base_pa = __pa(svm->msrpm);
 	control->int_ctl = V_INTR_MASKING_MASK;

@@ -5,8 +5,19 @@
  */
 #include "x86/vmx/vmx.h"
 
-static void inject(u32 info)
+/*
+ * Where HLT does not exit, the guest may be in it. An event that it is entered
+ * with ends that; a hardware exception may not even come with it (26.3.1.5).
+ */
+static void leave_hlt(struct vcpu *vcpu)
 {
+	if (unlikely(vcpu->vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+}
+
+static void inject(struct vcpu *vcpu, u32 info)
+{
+	leave_hlt(vcpu);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info | INTR_INFO_VALID_MASK);
 }
 
@@ -20,17 +31,17 @@ void vmx_inject_exception(struct vcpu *vcpu)
 		/* Bits 31:16 must be 0: 26.2.1.3. */
 		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, (u16)e->exception.error_code);
 	}
-	inject(info);
+	inject(vcpu, info);
 }
 
 void vmx_inject_irq(struct vcpu *vcpu)
 {
-	inject(vcpu->arch.events.irq.vector | INTR_TYPE_EXT_INTR);
+	inject(vcpu, vcpu->arch.events.irq.vector | INTR_TYPE_EXT_INTR);
 }
 
 void vmx_inject_nmi(struct vcpu *vcpu)
 {
-	inject(X86_TRAP_NMI | INTR_TYPE_NMI_INTR);
+	inject(vcpu, X86_TRAP_NMI | INTR_TYPE_NMI_INTR);
 	if (!vendor_caps.vnmi)
 		to_vmx(vcpu)->soft_nmi_masked = true;
 }

@@ -67,17 +67,32 @@ static void vcpu_destroy_vmx(struct vcpu *vcpu)
 	free_page((unsigned long)vmx->msr_bitmap);
 }
 
+/* What user space does without: KVM_CAP_X86_DISABLE_EXITS. */
+static void drop_controls(struct vm *vm, u32 *proc, u32 *proc2)
+{
+	u64 off = vm->arch.disabled_exits;
+
+	if (off & KVM_X86_DISABLE_EXITS_HLT)
+		*proc &= ~CPU_BASED_HLT_EXITING;
+	if (off & KVM_X86_DISABLE_EXITS_MWAIT)
+		*proc &= ~(CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING);
+	if (off & KVM_X86_DISABLE_EXITS_PAUSE)
+		*proc2 &= ~SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+}
+
 /* The fields that no later verb writes; all others start out as 0. */
 static void write_constants(struct vmx_vcpu *vmx)
 {
-	u32 proc2 = vmx_caps.proc2;
+	u32 proc = vmx_caps.proc, proc2 = vmx_caps.proc2;
+
+	drop_controls(vmx->vcpu.vm, &proc, &proc2);
 
 	if (!vmx->vpid)
 		proc2 &= ~SECONDARY_EXEC_ENABLE_VPID;
 	vmcs_write(VMCS_LINK_POINTER, -1UL);
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_caps.pin);
-	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx_caps.proc);
-	vmx->proc = vmx_caps.proc;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc);
+	vmx->proc = proc;
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_caps.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_caps.entry);
