@@ -31,6 +31,28 @@ die()
 	exit 125
 }
 
+# on_exit COMMAND: to be done when the script ends. If a signal ends it, it dies of that
+# signal then: a shell that waits for it goes on otherwise, as if nothing had happened.
+on_exit()
+{
+	local signal
+
+	# shellcheck disable=SC2064
+	trap "$1" EXIT
+	for signal in INT TERM HUP; do
+		# shellcheck disable=SC2064
+		trap "trap '' INT TERM HUP; $1; trap - EXIT $signal; kill -s $signal \$\$" "$signal"
+	done
+}
+
+# Temporary files, and those of the scripts that this one runs, go when it ends.
+own_tmpdir()
+{
+	TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/minikvm.XXXXXX")
+	export TMPDIR
+	on_exit 'rm -rf "$TMPDIR"'
+}
+
 # Prints the comment at the top of the script, which is its manual.
 usage()
 {
