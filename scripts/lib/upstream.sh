@@ -63,7 +63,7 @@ upstream_boot()
 
 	shift 2
 	before=$(wc -l <"$work/left")
-	limit=$(awk '{ n += $2 + 20 } END { print 3 * n + 120 }' "$work/left")
+	limit=$(awk '{ n += $2 + 60 } END { print 3 * n + 120 }' "$work/left")
 	: >"$work/log"
 	"$TOP/scripts/testhost" "$host" "$@" --once --timeout "$limit" --keep-log "$work/log" \
 		--add "$work/left" --add "$TOP/scripts/lib/run-upstream" -- 'run-upstream <left' |
