@@ -8,6 +8,8 @@
 
 #include <linux/kvm_para.h>
 #include <minikvm/vcpu.h>
+#include "compat/spec_ctrl.h"
+#include "x86/entry.h"
 #include "x86/mmu/mmu.h"
 #include "x86/vendor.h"
 
@@ -122,6 +124,20 @@ int msr_feature_io(struct kvm_msrs __user *msrs);
 void msr_reset(struct vcpu *vcpu, bool init);
 bool pat_valid(u64 pat);
 bool guest_has_spec_ctrl(struct vcpu *vcpu);
+
+/* SPEC_CTRL for an entry, and back: a guest without it runs with the host's. */
+static inline void spec_ctrl_in(struct guest_entry *entry, const struct vcpu *vcpu)
+{
+	entry->host_spec_ctrl = compat_host_spec_ctrl();
+	entry->guest_spec_ctrl = entry->read_spec_ctrl ?
+		vcpu->arch.msr.spec_ctrl : entry->host_spec_ctrl;
+}
+
+static inline void spec_ctrl_out(const struct guest_entry *entry, struct vcpu *vcpu)
+{
+	if (entry->read_spec_ctrl)
+		vcpu->arch.msr.spec_ctrl = entry->guest_spec_ctrl;
+}
 
 /* msr_filter.c */
 int msr_filter_set(struct vm *vm, const void __user *argp);

@@ -11,7 +11,6 @@
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
 #include "compat/guest_context.h"
-#include "compat/spec_ctrl.h"
 #include "x86/svm/svm.h"
 
 struct svm_cpu {
@@ -119,7 +118,7 @@ static int vcpu_init_svm(struct vcpu *vcpu)
 	}
 	memset(svm->msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
 	svm->entry.vmcb_pa = __pa(svm->vmcb);
-	svm->entry.gpr = vcpu->arch.gpr;
+	svm->entry.common.gpr = vcpu->arch.gpr;
 	svm->last_cpu = -1;
 	return 0;
 }
@@ -280,13 +279,6 @@ static void tsc_changed(struct vcpu *vcpu)
 	vmcb_dirty(vmcb, CLEAN_INTERCEPTS);
 }
 
-static void set_spec_ctrl(struct svm_vcpu *svm)
-{
-	svm->entry.host_spec_ctrl = compat_host_spec_ctrl();
-	svm->entry.guest_spec_ctrl = svm->entry.read_spec_ctrl ?
-		svm->vcpu.arch.msr.spec_ctrl : svm->entry.host_spec_ctrl;
-}
-
 /* vcpu->arch on the left, the VMCB on the right; back again after the exit. */
 static void state_in(struct svm_vcpu *svm)
 {
@@ -318,14 +310,12 @@ static void registers_out(struct svm_vcpu *svm)
 
 static void state_out(struct svm_vcpu *svm)
 {
-	struct vcpu_arch *arch = &svm->vcpu.arch;
 	struct vmcb *vmcb = svm->vmcb;
 
 	/* Where nothing has run, what the VMCB has now is not the guest's. */
 	if (likely(vmcb->control.exit_code != (u32)SVM_EXIT_ERR))
 		registers_out(svm);
-	if (svm->entry.read_spec_ctrl)
-		arch->msr.spec_ctrl = svm->entry.guest_spec_ctrl;
+	spec_ctrl_out(&svm->entry.common, &svm->vcpu);
 	vmcb->control.event_inj = 0;
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
 	vmcb->control.clean = CLEAN_ALL;
@@ -347,7 +337,7 @@ static void enter(struct vcpu *vcpu)
 	state_in(svm);
 	if (unlikely(svm->asid_generation != c->asid_generation))
 		take_asid(svm, c);
-	set_spec_ctrl(svm);
+	spec_ctrl_in(&svm->entry.common, vcpu);
 	run_guest(svm);
 	state_out(svm);
 }
@@ -368,7 +358,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	/* An instruction that the guest lacks must exit, to become #UD. */
 	intercept_set(svm->vmcb, INTERCEPT_RDTSCP, !guest_has(vcpu, X86_FEATURE_RDTSCP));
 	intercept_set(svm->vmcb, INTERCEPT_INVPCID, !guest_has(vcpu, X86_FEATURE_INVPCID));
-	svm->entry.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
+	svm->entry.common.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
 }
 
 static void hypercall_insn(u8 *insn)

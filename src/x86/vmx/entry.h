@@ -1,38 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What entry.S is handed: shared by C and assembly, so the layout is said in
- * numbers and held to them in C.
+ * What entry.S is handed, after what both vendors have: x86/entry.h.
  */
 #ifndef MINIKVM_X86_VMX_ENTRY_H
 #define MINIKVM_X86_VMX_ENTRY_H
 
-#define VMX_ENTRY_GPR		0
-#define VMX_ENTRY_LAUNCHED	8
-#define VMX_ENTRY_HOST_RSP	16
-#define VMX_ENTRY_GUEST_SPEC	24
-#define VMX_ENTRY_HOST_SPEC	32
-#define VMX_ENTRY_READ_SPEC	40
+#include "x86/entry.h"
+
+#define VMX_ENTRY_LAUNCHED	ENTRY_SIZE
+#define VMX_ENTRY_HOST_RSP	(ENTRY_SIZE + 8)
 
 #ifndef __ASSEMBLY__
-#include <linux/build_bug.h>
-#include <linux/stddef.h>
-#include <linux/types.h>
-
 struct vmx_entry {
-	u64 *gpr;		/* vcpu->arch.gpr */
+	struct guest_entry common;
 	u64 launched;		/* VMRESUME, not VMLAUNCH */
 	u64 host_rsp;		/* what the VMCS has */
-	u64 guest_spec_ctrl;	/* SPEC_CTRL to run with, */
-	u64 host_spec_ctrl;	/* and to come back to */
-	u64 read_spec_ctrl;	/* the guest may have changed it: read it back */
 };
 
-static_assert(offsetof(struct vmx_entry, gpr) == VMX_ENTRY_GPR);
 static_assert(offsetof(struct vmx_entry, launched) == VMX_ENTRY_LAUNCHED);
 static_assert(offsetof(struct vmx_entry, host_rsp) == VMX_ENTRY_HOST_RSP);
-static_assert(offsetof(struct vmx_entry, guest_spec_ctrl) == VMX_ENTRY_GUEST_SPEC);
-static_assert(offsetof(struct vmx_entry, host_spec_ctrl) == VMX_ENTRY_HOST_SPEC);
-static_assert(offsetof(struct vmx_entry, read_spec_ctrl) == VMX_ENTRY_READ_SPEC);
 
 /* Interrupts off. 0, or 1 if the CPU refused VMLAUNCH or VMRESUME itself. */
 int vmx_run(struct vmx_entry *entry);

@@ -14,7 +14,7 @@
 #include <asm/tlbflush.h>
 #include "x86/vmx/vmx.h"
 
-static const u32 switched[SW_MSRS] = {
+const u32 vmx_switched[SW_MSRS] = {
 	[SW_STAR]		= MSR_STAR,
 	[SW_LSTAR]		= MSR_LSTAR,
 	[SW_CSTAR]		= MSR_CSTAR,
@@ -33,7 +33,7 @@ void vmx_host_setup(void)
 	unsigned int i;
 
 	for (i = 0; i < SW_KERNEL_GS_BASE; i++)
-		rdmsrl_safe(switched[i], &host_msrs[i]);
+		rdmsrl_safe(vmx_switched[i], &host_msrs[i]);
 }
 
 /**
@@ -121,7 +121,7 @@ void vmx_host_load(struct vmx_vcpu *vmx, int cpu, bool moved)
 	save_selectors(vmx);
 	for (i = 0; i < SW_KERNEL_GS_BASE; i++)
 		if (vmx->msrs[i] != host_msrs[i])
-			wrmsrl(switched[i], vmx->msrs[i]);
+			wrmsrl(vmx_switched[i], vmx->msrs[i]);
 	wrmsrl(MSR_KERNEL_GS_BASE, vmx->msrs[SW_KERNEL_GS_BASE]);
 }
 
@@ -139,7 +139,7 @@ void vmx_host_put(struct vmx_vcpu *vmx)
 	rdmsrl(MSR_KERNEL_GS_BASE, vmx->msrs[SW_KERNEL_GS_BASE]);
 	for (i = 0; i < SW_KERNEL_GS_BASE; i++)
 		if (vmx->msrs[i] != host_msrs[i])
-			wrmsrl(switched[i], host_msrs[i]);
+			wrmsrl(vmx_switched[i], host_msrs[i]);
 	restore_selectors(vmx);
 	wrmsrl(MSR_KERNEL_GS_BASE, current->thread.gsbase);
 	/* A VM exit leaves the GDT's limit at 64K: SDM vol. 3, 27.5.2. */

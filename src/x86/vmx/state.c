@@ -246,20 +246,12 @@ static u32 msr_field(u32 msr)
 }
 
 /* Those that are the guest's in hardware while its vCPU is loaded. */
-static const u32 switched_msrs[SW_MSRS] = {
-	[SW_STAR]		= MSR_STAR,
-	[SW_LSTAR]		= MSR_LSTAR,
-	[SW_CSTAR]		= MSR_CSTAR,
-	[SW_SYSCALL_MASK]	= MSR_SYSCALL_MASK,
-	[SW_KERNEL_GS_BASE]	= MSR_KERNEL_GS_BASE,
-};
-
 static int switched_index(u32 msr)
 {
 	unsigned int i;
 
 	for (i = 0; i < SW_MSRS; i++)
-		if (switched_msrs[i] == msr)
+		if (vmx_switched[i] == msr)
 			return i;
 	return -ENOENT;
 }

@@ -14,7 +14,6 @@
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 #include "compat/guest_context.h"
-#include "compat/spec_ctrl.h"
 #include "compat/vmx.h"
 #include "x86/vmx/vmx.h"
 
@@ -53,7 +52,7 @@ static int vcpu_init_vmx(struct vcpu *vcpu)
 	}
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	vmx->vpid = vpid_alloc();
-	vmx->entry.gpr = vcpu->arch.gpr;
+	vmx->entry.common.gpr = vcpu->arch.gpr;
 	return 0;
 }
 
@@ -228,9 +227,7 @@ static void state_in(struct vmx_vcpu *vmx)
 	if (arch->cr2 != native_read_cr2())
 		native_write_cr2(arch->cr2);
 	*(u32 *)(vmx->vapic + APIC_TASKPRI) = arch->cr8 << 4;
-	vmx->entry.host_spec_ctrl = compat_host_spec_ctrl();
-	vmx->entry.guest_spec_ctrl = vmx->entry.read_spec_ctrl ?
-		arch->msr.spec_ctrl : vmx->entry.host_spec_ctrl;
+	spec_ctrl_in(&vmx->entry.common, &vmx->vcpu);
 }
 
 static void state_out(struct vmx_vcpu *vmx)
@@ -242,8 +239,7 @@ static void state_out(struct vmx_vcpu *vmx)
 	arch->rflags = vmx->rflags = vmcs_read(GUEST_RFLAGS);
 	if (vmx_caps.proc & CPU_BASED_TPR_SHADOW)
 		arch->cr8 = (*(u32 *)(vmx->vapic + APIC_TASKPRI) >> 4) & 0xf;
-	if (vmx->entry.read_spec_ctrl)
-		arch->msr.spec_ctrl = vmx->entry.guest_spec_ctrl;
+	spec_ctrl_out(&vmx->entry.common, &vmx->vcpu);
 }
 
 /*
@@ -319,7 +315,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	u32 proc2 = vmcs_read(SECONDARY_VM_EXEC_CONTROL);
 
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_feature_controls(vcpu, proc2));
-	to_vmx(vcpu)->entry.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
+	to_vmx(vcpu)->entry.common.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
 }
 
 static void hypercall_insn(u8 *insn)

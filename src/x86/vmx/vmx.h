@@ -97,6 +97,7 @@ void ept_flush(u64 eptp);
 void vpid_flush(u16 vpid);
 
 /* host.c: what VMX does not switch by itself, from load to put */
+extern const u32 vmx_switched[SW_MSRS];
 void vmx_host_setup(void);
 void vmx_host_constants(void);
 void vmx_host_load(struct vmx_vcpu *vmx, int cpu, bool moved);
