@@ -139,7 +139,30 @@ DECODE(decode_eoi)
 	exit->eoi_vector = qual;
 }
 
+/* Named by no header of ours: SDM vol. 3, appendix C. */
+#define EXIT_REASON_GETSEC		11
+#define EXIT_REASON_RSM			17
+#define EXIT_REASON_PCONFIG		65
+#define EXIT_REASON_SPP			66
+#define EXIT_REASON_LOADIWKEY		69
+#define EXIT_REASON_ENCLV		70
+#define EXIT_REASON_ENQCMD		72
+#define EXIT_REASON_ENQCMDS		73
+#define EXIT_REASON_IO_SMI		5
+#define EXIT_REASON_OTHER_SMI		6
+#define EXIT_REASON_SEAMCALL		76
+#define EXIT_REASON_TDCALL		77
+#define EXIT_REASON_RDMSRLIST		78
+#define EXIT_REASON_WRMSRLIST		79
+
+/*
+ * Each basic reason has its row. Instructions whose control is never set are
+ * #UD in a guest by themselves, but SEAMCALL and TDCALL exit without one, and
+ * all of them end the same way; UNUSED are those that no guest can bring about
+ * with our controls.
+ */
 #define ROW(code, reason, decode)	[EXIT_REASON_##code] = { reason, decode }
+#define UNUSED(code)			[EXIT_REASON_##code] = { EXIT_UNKNOWN, NULL }
 static const struct vmx_exit_row rows[] = {
 	ROW(EXCEPTION_NMI,		EXIT_EXCEPTION,		decode_exception),
 	ROW(EXTERNAL_INTERRUPT,		EXIT_NONE,		NULL),
@@ -197,8 +220,26 @@ static const struct vmx_exit_row rows[] = {
 	ROW(XRSTORS,			EXIT_UD_OPCODE,		NULL),
 	ROW(UMWAIT,			EXIT_UD_OPCODE,		NULL),
 	ROW(TPAUSE,			EXIT_UD_OPCODE,		NULL),
+	ROW(PCONFIG,			EXIT_UD_OPCODE,		NULL),
+	ROW(LOADIWKEY,			EXIT_UD_OPCODE,		NULL),
+	ROW(ENCLV,			EXIT_UD_OPCODE,		NULL),
+	ROW(ENQCMD,			EXIT_UD_OPCODE,		NULL),
+	ROW(ENQCMDS,			EXIT_UD_OPCODE,		NULL),
 	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		NULL),
 	ROW(NOTIFY,			EXIT_NOTIFY,		NULL),
+	ROW(SEAMCALL,			EXIT_UD_OPCODE,		NULL),
+	ROW(TDCALL,			EXIT_UD_OPCODE,		NULL),
+	ROW(RDMSRLIST,			EXIT_UD_OPCODE,		NULL),
+	ROW(WRMSRLIST,			EXIT_UD_OPCODE,		NULL),
+	ROW(GETSEC,			EXIT_UD_OPCODE,		NULL),
+	ROW(RSM,			EXIT_UD_OPCODE,		NULL),
+	UNUSED(IO_SMI),
+	UNUSED(OTHER_SMI),
+	UNUSED(INVALID_STATE),		/* these two come with the failed-entry flag */
+	UNUSED(MSR_LOAD_FAIL),
+	UNUSED(GDTR_IDTR),
+	UNUSED(LDTR_TR),
+	UNUSED(SPP),
 };
 
 static const u8 vectoring_types[8] = {
@@ -247,7 +288,8 @@ void vmx_exit_info(struct vcpu *vcpu)
 		return;
 	}
 	decode_vectoring(exit);
-	if (unlikely(code >= ARRAY_SIZE(rows) || !rows[code].reason)) {
+	if (unlikely(code >= ARRAY_SIZE(rows) || rows[code].reason == EXIT_NO_ROW ||
+		     rows[code].reason == EXIT_UNKNOWN)) {
 		exit->reason = EXIT_UNKNOWN;
 		exit->raw[0] = vmcs_read(EXIT_QUALIFICATION);
 		exit->raw[1] = vmcs_read(VM_EXIT_INTR_INFO);
