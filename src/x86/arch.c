@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 #include <minikvm/arch.h>
 #include <minikvm/ioctl.h>
+#include "compat/emergency.h"
 #include "x86/cpuid.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
@@ -46,6 +47,8 @@ static int probe_vendor(void)
 	return r;
 }
 
+static bool emergency_registered;
+
 int arch_init(void)
 {
 	int r;
@@ -66,6 +69,7 @@ int arch_init(void)
 	run_init();
 	cpuid_init();
 	msr_init();
+	emergency_registered = compat_emergency_register(vendor.emergency_disable);
 	return 0;
 
 err_mmu:
@@ -77,6 +81,8 @@ err_vendor:
 
 void arch_exit(void)
 {
+	if (emergency_registered)
+		compat_emergency_unregister(vendor.emergency_disable);
 	clock_exit();
 	mmu_exit();
 	vendor.teardown();

@@ -28,6 +28,8 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	/* This CPU enters or leaves virtualization; interrupts off. */ \
 	V(cpu_enable,		int,	(void)) \
 	V(cpu_disable,		void,	(void)) \
+	/* The same in a crash: NMI, anything may be half done, nothing comes after. */ \
+	V(emergency_disable,	void,	(void)) \
 	/* May sleep; nothing is loaded. */ \
 	V(vm_init,		int,	(struct vm *vm)) \
 	V(vm_destroy,		void,	(struct vm *vm)) \

@@ -94,6 +94,18 @@ static void cpu_disable(void)
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
 
+/* An NMI between CLGI and STGI is held, but a crash may begin there: GIF blocks INIT. */
+static void emergency_disable(void)
+{
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "memory");
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
 static int vm_init(struct vm *vm)
 {
 	return 0;
@@ -427,6 +439,7 @@ static const struct vendor_ops svm_ops = {
 	.teardown = teardown,
 	.cpu_enable = cpu_enable,
 	.cpu_disable = cpu_disable,
+	.emergency_disable = emergency_disable,
 	.vm_init = vm_init,
 	.vm_destroy = vm_destroy,
 	.vcpu_init = vcpu_init_svm,

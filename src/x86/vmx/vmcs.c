@@ -42,6 +42,12 @@ static bool vmxon(u64 pa)
 	return !failed;
 }
 
+static void vmxoff(void)
+{
+	asm volatile("1: vmxoff\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "cc", "memory");
+	cr4_clear_bits(X86_CR4_VMXE);
+}
+
 static void vmclear(struct vmcs *vmcs)
 {
 	u64 pa = __pa(vmcs);
@@ -155,9 +161,25 @@ void vmcs_cpu_disable(void)
 		return;
 	list_for_each_entry_safe(vmx, next, &c->active, active)
 		deactivate(c, vmx);
-	asm volatile("1: vmxoff\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "cc", "memory");
-	cr4_clear_bits(X86_CR4_VMXE);
+	vmxoff();
 	c->enabled = false;
+}
+
+/*
+ * What a VMCS has in the CPU's cache belongs to the dump, and VMX operation
+ * would block the INIT of the next kernel (SDM vol. 3, 24.8). The list can be
+ * walked: list_add() links an entry last, and nothing is taken off here.
+ */
+void vmcs_emergency_disable(void)
+{
+	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
+	struct vmx_vcpu *vmx;
+
+	if (!c->enabled)
+		return;
+	list_for_each_entry(vmx, &c->active, active)
+		vmclear(vmx->vmcs);
+	vmxoff();
 }
 
 /* --- A VMCS. --- */

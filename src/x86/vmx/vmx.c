@@ -333,6 +333,7 @@ static const struct vendor_ops vmx_ops = {
 	.teardown = vmcs_teardown,
 	.cpu_enable = vmcs_cpu_enable,
 	.cpu_disable = vmcs_cpu_disable,
+	.emergency_disable = vmcs_emergency_disable,
 	.vm_init = vm_init,
 	.vm_destroy = vm_destroy,
 	.vcpu_init = vcpu_init_vmx,

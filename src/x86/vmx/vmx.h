@@ -86,6 +86,7 @@ static __always_inline void vmcs_write(unsigned long field, unsigned long value)
 /* vmcs.c: the life of a VMCS, and which one is current */
 int vmcs_cpu_enable(void);
 void vmcs_cpu_disable(void);
+void vmcs_emergency_disable(void);
 int vmcs_setup(void);
 void vmcs_teardown(void);
 struct vmcs *vmcs_alloc(void);
