@@ -248,10 +248,10 @@ struct emul_ops {
 	/** @write: write memory; on a page crossing, no page is written unless both may be */
 	int (*write)(struct emul *e, u64 la, const void *buf, unsigned int len);
 	/**
-	 * @cmpxchg: replace @old by @new at once, @len is 1, 2, 4, 8 or 16. EMUL_AGAIN: there was
+	 * @compare_swap: replace @old by @new at once, @len is 1, 2, 4, 8 or 16. EMUL_AGAIN: there was
 	 * something else. Where no slot is, a write of @new will do.
 	 */
-	int (*cmpxchg)(struct emul *e, u64 la, const void *old, const void *new,
+	int (*compare_swap)(struct emul *e, u64 la, const void *old, const void *new,
 		       unsigned int len);
 	/**
 	 * @probe: EMUL_OK: an access would be to plain memory; EMUL_SUSPEND: it would need user

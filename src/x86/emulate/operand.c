@@ -412,7 +412,7 @@ int emul_mem_update(struct emul *e, u64 la, const void *old, const void *val, un
 		return emul_mem_write(e, la, val, len);
 	if (before_wrap(e, la, len) < len)
 		return EMUL_UNHANDLED;
-	return e->ops->cmpxchg(e, la, old, val, len);
+	return e->ops->compare_swap(e, la, old, val, len);
 }
 
 /* Write op->val to a resolved operand; @old is what was there, for a locked access. */

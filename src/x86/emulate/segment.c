@@ -79,7 +79,7 @@ static int mark_accessed(struct emul *e, u64 la, u64 desc, struct kvm_segment *s
 	if (e->ops->sysreg(e, EMUL_CPL) == 3)
 		return EMUL_UNHANDLED;
 	s->type |= 1;
-	return e->ops->cmpxchg(e, la, &desc, &marked, sizeof(desc));
+	return e->ops->compare_swap(e, la, &desc, &marked, sizeof(desc));
 }
 
 static bool is_code(const struct kvm_segment *s)

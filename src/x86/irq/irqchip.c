@@ -117,11 +117,14 @@ bool arch_irqfd_allowed(struct vm *vm, bool resample)
  */
 static int default_routes(struct vm *vm)
 {
-	struct kvm_irq_routing_entry entries[KVM_IOAPIC_NUM_PINS + 2 * PIC_PINS] = {};
-	struct kvm_irq_routing_entry *e = entries;
+	struct kvm_irq_routing_entry *entries, *e;
 	unsigned int gsi;
 	int r;
 
+	entries = kcalloc(KVM_IOAPIC_NUM_PINS + 2 * PIC_PINS, sizeof(*entries), GFP_KERNEL);
+	if (!entries)
+		return -ENOMEM;
+	e = entries;
 	for (gsi = 0; gsi < KVM_IOAPIC_NUM_PINS; gsi++) {
 		e->gsi = gsi;
 		e->type = KVM_IRQ_ROUTING_IRQCHIP;
@@ -139,6 +142,7 @@ static int default_routes(struct vm *vm)
 	mutex_lock(&vm->irq_lock);
 	r = irq_routing_set(vm, entries, e - entries);
 	mutex_unlock(&vm->irq_lock);
+	kfree(entries);
 	return r;
 }
 
