@@ -12,11 +12,14 @@
  * Lock: vm->arch.clock_lock for everything in vm_arch's clock section. The rest
  * belongs to the vCPU's thread.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/clocksource.h>
 #include <linux/irq_work.h>
 #include <linux/kvm_para.h>
 #include <linux/math64.h>
 #include <linux/mutex.h>
+#include <linux/printk.h>
 #include <linux/pvclock_gtod.h>
 #include <linux/sched.h>
 #include <linux/timekeeper_internal.h>
@@ -439,7 +442,7 @@ void clock_vcpu_put(struct vcpu *vcpu)
  */
 static void time_scale(u64 khz, s8 *shift, u32 *mul)
 {
-	u64 hz = khz * 1000;
+	u64 hz = max(khz, 1ULL) * 1000;		/* a scaled rate can come to 0 */
 	int s = 0;
 
 	/* Between one and two cycles a nanosecond, so that mul fits and is full. */
@@ -841,11 +844,16 @@ static struct notifier_block timekeeping_notifier = {
 /**
  * clock_init() - watch the host's clock; at module load
  *
- * Return: 0 or an errno.
+ * Return: 0; -EOPNOTSUPP after one line where the kernel has found no rate of
+ * the TSC, which all of a guest's time is counted in; or another errno.
  */
 int clock_init(void)
 {
 	host_tsc_khz = tsc_khz;
+	if (!host_tsc_khz) {
+		pr_err("the kernel does not know this CPU's TSC rate: boot it with tsc_early_khz=\n");
+		return -EOPNOTSUPP;
+	}
 	return pvclock_gtod_register_notifier(&timekeeping_notifier);
 }
 
