@@ -5,6 +5,7 @@
  * that begin with all pages dirty, and what is refused. dirty_stress.c does it all at
  * once; here each rule is seen alone.
  */
+#include "lib/debugfs.h"
 #include "lib/test.h"
 
 #define BASE	0x40000000ul
@@ -217,6 +218,62 @@ TEST_F(log, all_dirty_at_first)
 	guest_write(self, 64);
 	get(_metadata, self);
 	EXPECT_EQ(1, self->bitmap[1]);
+}
+
+/* Where hardware logs, the first write in 2M is a fault, and no other is, then or later. */
+TEST_F(log, by_hardware)
+{
+	const u64 n = 511;
+	s64 faults;
+
+	NEED_MMU_DEBUGFS();
+	set_logging(_metadata, self, false);
+	for (u64 i = 0; i <= n; i++)
+		guest_write(self, i);
+	set_logging(_metadata, self, true);
+	guest_write(self, 0);
+	guest_write(self, 1);
+	if (!mmu_stat("hw_logged"))
+		SKIP(return, "this CPU does not log pages that are written");
+	faults = mmu_stat("faults");
+	for (int round = 0; round < 3; round++) {
+		for (u64 i = 0; i <= n; i++)
+			guest_write(self, i);
+		EXPECT_EQ(faults, mmu_stat("faults"));
+		get(_metadata, self);
+		EXPECT_EQ(n + 1, count(self->bitmap));
+		get(_metadata, self);
+		EXPECT_EQ(0, count(self->bitmap));
+	}
+	EXPECT_EQ(faults, mmu_stat("faults"));
+}
+
+/* The guest writes more pages in one go than any hardware's log holds. */
+static __guest void guest_writes_many(void)
+{
+	for (;;) {
+		GUEST_SYNC(1);
+		for (u64 i = 0; i < 2000; i++)
+			*(volatile u64 *)(BASE + i * PAGE_SIZE) += 1;
+	}
+}
+
+TEST_F(log, many_at_once)
+{
+	struct vcpu *vcpu = vcpu_create(self->vm, 1, guest_writes_many, 0);
+
+	set_logging(_metadata, self, false);
+	vcpu_run_sync(vcpu, 1);
+	vcpu_run_sync(vcpu, 1);
+	set_logging(_metadata, self, true);
+	for (int round = 0; round < 3; round++) {
+		vcpu_run_sync(vcpu, 1);
+		get(_metadata, self);
+		EXPECT_EQ(2000, count(self->bitmap));
+		get(_metadata, self);
+		EXPECT_EQ(0, count(self->bitmap));
+	}
+	vcpu_free(vcpu);
 }
 
 TEST_F(log, refused)

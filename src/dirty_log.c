@@ -345,6 +345,7 @@ static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
 
 	if (!r.slot)
 		return -ENOENT;
+	mmu_dirty_sync(vm);
 	r.words = DIV_ROUND_UP(r.slot->npages, 64);
 	ret = emit_log(&r);
 	if (r.flush)

@@ -18,10 +18,11 @@ gfn_t mmu_max_gfn(void);		/* no slot may reach beyond it */
 void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep);
 /* Test, and if @clear clear, the accessed bits of [first, last]. */
 bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear);
-/* The next write to each of the frames @base + bit of @mask faults, after a flush. */
+/* The next write to each of the frames @base + bit of @mask is seen, after a flush. */
 void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask);
 /* Pages that one exit may log, beside those that the module writes itself. */
 unsigned int mmu_dirty_burst(void);
+void mmu_dirty_sync(struct vm *vm);	/* before a log is read */
 /* No vCPU uses what was removed or write-protected before. Does not sleep. */
 void mmu_tlb_flush_vm(struct vm *vm);
 

@@ -548,6 +548,8 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_HYPERCALL]	= { exit_hypercall,	MEMORY },
 	[EXIT_NPF]		= { exit_npf,		MEMORY },
 	[EXIT_NPF_MISCONFIG]	= { exit_mmio,		MEMORY },
+	/* The log has been taken on the way out already: mmu_log_written(). */
+	[EXIT_PML_FULL]		= { exit_again },
 	[EXIT_CR_ACCESS]	= { exit_cr,		MEMORY },
 	[EXIT_DR_ACCESS]	= { exit_dr,		MEMORY },
 	[EXIT_EXCEPTION]	= { exit_exception,	MEMORY },

@@ -255,6 +255,8 @@ static int enter_once(struct vcpu *vcpu)
 	if (!entered)
 		return 1;
 	static_call(vendor_exit_info)(vcpu);
+	if (vendor_caps.pml)
+		mmu_log_written(vcpu);
 	vcpu->arch.pv.at_boundary = vcpu->arch.exit.reason == EXIT_NONE;
 	events_requeue(vcpu);
 	if (vcpu->arch.lapic && vcpu->arch.cr8 != lapic_get_tpr(vcpu))

@@ -91,6 +91,8 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(load_root,		void,	(struct vcpu *vcpu, hpa_t root)) \
 	/* All of this vcpu's guest translations, before its next entry. */ \
 	V(tlb_flush,		void,	(struct vcpu *vcpu)) \
+	/* Pages that hardware logged as written, the oldest last; with vendor_caps.pml only. */ \
+	V(take_written,		unsigned int, (struct vcpu *vcpu, const u64 **gpas)) \
 	/* Write VMCALL or VMMCALL over the three bytes at @insn. */ \
 	V(hypercall_insn,	void,	(u8 *insn)) \
 	V(dump,			void,	(struct vcpu *vcpu))

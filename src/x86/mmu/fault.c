@@ -12,6 +12,7 @@
 #include <minikvm/dirty_log.h>
 #include "x86/exit.h"
 #include "x86/mmu/tdp.h"
+#include "x86/vendor.h"
 
 struct fault {
 	struct vcpu *vcpu;
@@ -69,16 +70,20 @@ static void add_table(struct fault *f, u64 *sptep, u64 old, int level)
 
 /*
  * A leaf that is larger than may be written at once: the same pages by smaller
- * ones, with the same rights. No translation changes, so nothing is flushed.
+ * ones, with the same rights; or, where hardware logs, with that of being
+ * written and logged. No right is taken away, so nothing is flushed.
  */
 static void split(struct fault *f, u64 *sptep, u64 old, int level)
 {
 	struct memcache *mc = &f->vcpu->arch.table_cache;
 	u64 *table = memcache_alloc(mc);
 	u64 child = level == LEVEL_2M ? old & ~SPTE_LARGE : old;
+	bool arm = level == LEVEL_2M && memslot_logged(f->slot) && spte_bits.dirty_burst;
 	u64 step = level_pages(level - 1) << PAGE_SHIFT;
 	unsigned int i;
 
+	if (arm)
+		child = spte_armed(child);
 	table_set_level(table, level - 1);
 	for (i = 0; i < SPTES_PER_TABLE; i++)
 		table[i] = child + i * step;
@@ -101,6 +106,8 @@ static bool set_leaf(struct fault *f, u64 *sptep, u64 old, int level)
 	bool write = f->host.writable && (f->write || !memslot_logged(f->slot));
 	u64 new = spte_make_leaf(&f->host, level, write);
 
+	if (!write && level == LEVEL_4K && spte_bits.dirty_burst)
+		new = spte_armed(new);
 	if (spte_present(old)) {
 		if (!f->write || (old & SPTE_WRITE))
 			return true;	/* somebody was faster */
@@ -329,6 +336,38 @@ int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 	if (write && (access & NPF_PRESENT) && fast_fix(vcpu, slot, gfn))
 		return MMU_FAULT_DONE;
 	return fault_in(vcpu, slot, gfn, write);
+}
+
+static void log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n)
+{
+	atomic64_add(n, &vcpu->vm->arch.mmu->stats[MMU_STAT_hw_logged]);
+	/* The oldest is the last: user space sees the order in a ring. */
+	while (n--) {
+		gfn_t gfn = gpas[n] >> PAGE_SHIFT;
+		struct memslot *slot = vcpu_memslot(vcpu, gfn);
+
+		if (slot)
+			dirty_log_mark(vcpu, slot, gfn);
+	}
+}
+
+/**
+ * mmu_log_written() - pages that hardware has logged go into the dirty log
+ * @vcpu: the vCPU, of the current thread, between an exit and all else
+ *
+ * Context: may sleep.
+ */
+void mmu_log_written(struct vcpu *vcpu)
+{
+	const u64 *gpas;
+	unsigned int n = static_call(vendor_take_written)(vcpu, &gpas);
+	int idx;
+
+	if (likely(!n))
+		return;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	log_written(vcpu, gpas, n);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }
 
 /**

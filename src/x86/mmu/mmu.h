@@ -15,6 +15,7 @@ struct spte_format {
 	bool ad_bits;		/* hardware sets accessed and dirty */
 	bool page_1g, page_2m;
 	bool exec_only;
+	u16 dirty_burst;	/* hardware logs so many pages before it exits; 0: none */
 	u8 levels;		/* of the walk: 4, or 5 */
 	u8 phys_bits;
 	u64 reserved;		/* address bits that no entry may have; none: 0 */
@@ -36,6 +37,8 @@ void mmu_vcpu_destroy(struct vcpu *vcpu);
 
 /* vm->srcu held, may sleep. @access: NPF_*. */
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
+/* After each exit, with vendor_caps.pml: what hardware has logged is logged. May sleep. */
+void mmu_log_written(struct vcpu *vcpu);
 void mmu_mmio_exit(struct vcpu *vcpu);	/* EXIT_NPF_MISCONFIG */
 /* Before an entry, vcpu loaded, interrupts off: flush what the protocol says. */
 void mmu_tlb_sync(struct vcpu *vcpu);

@@ -21,7 +21,9 @@
  * 3. SPTE_WRITE on a leaf implies SPTE_HOST_WRITABLE.
  * 4. A guest may write where *all* levels say SPTE_WRITE. A page of a logged
  *    slot for which this holds is in the log, or the thread that made it so is
- *    about to put it there before its vCPU runs again.
+ *    about to put it there before its vCPU runs again; or, where hardware logs
+ *    (dirty_burst), its dirty bit is off, or hardware has set it, and the vCPU
+ *    that wrote puts it there before it leaves KVM_RUN or enters again.
  * 5. SPTE_WRITE off in a table entry means: everything below counts as
  *    write-protected, whatever its own bits are. It comes back on only after
  *    the entries of the next level have been made to say the same.
@@ -67,6 +69,7 @@ struct spte_bits {
 	u64 mmio;			/* a whole entry; 0: there is no such */
 	u8 levels;			/* the root table's */
 	u8 max_leaf;			/* the largest page */
+	u16 dirty_burst;		/* as in struct spte_format */
 	u8 phys_bits;
 };
 

@@ -51,6 +51,7 @@ void spte_init(const struct spte_format *format)
 		.levels = format->levels,
 		.max_leaf = !format->page_2m ? LEVEL_4K : format->page_1g ? LEVEL_1G : LEVEL_2M,
 		.phys_bits = format->phys_bits,
+		.dirty_burst = format->dirty_burst,
 		.mmio = mmio_entry(format),
 	};
 	if (format->ept) {

@@ -40,7 +40,7 @@
 #define MMU_STATS(S)							\
 	S(faults) S(fast_fixes) S(retries) S(mapped_4k) S(mapped_2m)	\
 	S(mapped_1g) S(around) S(splits) S(pushes) S(zapped)		\
-	S(tables_dropped) S(flushes) S(mmio)				\
+	S(tables_dropped) S(flushes) S(mmio) S(hw_logged)		\
 	S(collapse_runs) S(collapse_seen) S(collapsed)			\
 	S(collapse_logged) S(collapse_no_slot) S(collapse_small)	\
 	S(collapse_raced)
@@ -93,6 +93,7 @@ int host_level(struct vm *vm, const struct memslot *slot, gfn_t gfn);
 u64 spte_make_leaf(const struct host_page *hp, int level, bool write);
 
 /* write_protect.c */
+u64 spte_armed(u64 spte);
 void protect_push(struct mmu *mmu, struct memslot *slot, gfn_t gfn, u64 *sptep, int level);
 
 /* collapse.c */

@@ -10,6 +10,10 @@
  * so on down to the page, which is logged as it becomes writable. A table is
  * gone through once, by the first write below it, and never if there is none.
  *
+ * Where hardware logs the pages whose dirty bit it sets (dirty_burst), the last
+ * step is another: the 512 leaves of a table become writable and lose their
+ * dirty bits. So the first write in a table faults, and no other does.
+ *
  * The entries near the root may reach beyond the slot. Memory of other slots
  * below them pays a fault or two to get its permission back, no more.
  *
@@ -35,6 +39,36 @@ static void clear_write(u64 *sptep)
 }
 
 /**
+ * spte_armed() - a 4K leaf whose next write is logged by hardware
+ * @spte: the leaf
+ */
+u64 spte_armed(u64 spte)
+{
+	return spte & SPTE_HOST_WRITABLE ? (spte | SPTE_WRITE) & ~spte_bits.dirty : spte;
+}
+
+/* Hardware may set its bits meanwhile; nobody else changes what is present. */
+static void arm_leaf(u64 *sptep)
+{
+	u64 spte = READ_ONCE(*sptep);
+
+	while (spte_present(spte) && !try_cmpxchg64(sptep, &spte, spte_armed(spte)))
+		;
+}
+
+/* An entry of a table whose own permission is off. See protect_push(). */
+static void push_to(const struct memslot *slot, gfn_t gfn, u64 *sptep, int level)
+{
+	bool ours = inside(slot, gfn, level), logged = memslot_logged(slot);
+
+	if (ours && logged && level == LEVEL_4K && spte_bits.dirty_burst)
+		arm_leaf(sptep);
+	/* What is not ours may be logged: its own faults will tell. */
+	else if (logged || !ours)
+		clear_write(sptep);
+}
+
+/**
  * protect_push() - give a table its write permission, take it from the next
  * @mmu:	the VM's
  * @slot:	of @gfn
@@ -52,7 +86,6 @@ static void clear_write(u64 *sptep)
  */
 void protect_push(struct mmu *mmu, struct memslot *slot, gfn_t gfn, u64 *sptep, int level)
 {
-	bool logged = memslot_logged(slot);
 	u64 *child = spte_table(READ_ONCE(*sptep));
 	gfn_t base = level_base(gfn, level);
 	unsigned int i;
@@ -61,13 +94,8 @@ void protect_push(struct mmu *mmu, struct memslot *slot, gfn_t gfn, u64 *sptep, 
 	if (READ_ONCE(*sptep) & SPTE_WRITE)
 		goto out;
 	for (i = 0; i < SPTES_PER_TABLE; i++, base += level_pages(level - 1)) {
-		u64 spte = READ_ONCE(child[i]);
-
-		if (!spte_present(spte) || !(spte & SPTE_WRITE))
-			continue;
-		/* What is not ours may be logged: its own faults will tell. */
-		if (logged || !inside(slot, base, level - 1))
-			clear_write(&child[i]);
+		if (spte_present(READ_ONCE(child[i])))
+			push_to(slot, base, &child[i], level - 1);
 	}
 	set_bit(SPTE_WRITE_BIT, (unsigned long *)sptep);
 	mmu_count(mmu, MMU_STAT_pushes);
@@ -140,11 +168,37 @@ void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot 
  */
 unsigned int mmu_dirty_burst(void)
 {
-	return 0;
+	return spte_bits.dirty_burst;
 }
 
 /**
- * mmu_write_protect() - the next write to some frames of a logged slot faults
+ * mmu_dirty_sync() - what hardware has logged so far gets into the dirty logs
+ * @vm: the VM
+ *
+ * A vCPU does that itself, soon after it was made to leave the guest: what is
+ * not there yet when the log is read is there the next time.
+ */
+void mmu_dirty_sync(struct vm *vm)
+{
+	if (spte_bits.dirty_burst)
+		vcpus_kick_and_wait(vm);
+}
+
+/* The next write to what it maps is to be seen. */
+static void take_right(u64 *sptep, int level)
+{
+	u64 spte = READ_ONCE(*sptep);
+
+	if (!spte_present(spte) || !(spte & SPTE_WRITE))
+		return;
+	if (level == LEVEL_4K && spte_bits.dirty_burst)
+		clear_bit(ilog2(spte_bits.dirty), (unsigned long *)sptep);
+	else
+		clear_write(sptep);
+}
+
+/**
+ * mmu_write_protect() - the next write to some frames of a logged slot is seen
  * @vm:		the VM; its slots_lock is held
  * @base:	frame of bit 0
  * @mask:	which frames
@@ -156,7 +210,7 @@ unsigned int mmu_dirty_burst(void)
 void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask)
 {
 	unsigned long bits = mask;
-	u64 *sptep = NULL, spte;
+	u64 *sptep = NULL;
 	unsigned int bit;
 	gfn_t at = 0;
 	int level;
@@ -172,9 +226,7 @@ void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask)
 		else
 			sptep = tdp_last_entry(vm->arch.mmu, gfn, &level);
 		at = gfn;
-		spte = READ_ONCE(*sptep);
-		if (spte_present(spte) && (spte & SPTE_WRITE))
-			clear_write(sptep);
+		take_right(sptep, level);
 	}
 	tlb_mark(vm);
 	read_unlock(&vm->mmu_lock);

@@ -431,6 +431,12 @@ static void teardown(void)
 	free_pages((unsigned long)iopm, get_order(IOPM_PAGES * PAGE_SIZE));
 }
 
+/* SVM has no such log. */
+static unsigned int take_written(struct vcpu *vcpu, const u64 **gpas)
+{
+	return 0;
+}
+
 static const struct vendor_ops svm_ops = {
 	.name = "SVM",
 	.vm_size = sizeof(struct vm),
@@ -485,6 +491,7 @@ static const struct vendor_ops svm_ops = {
 	.cpuid_changed = cpuid_changed,
 	.load_root = load_root,
 	.tlb_flush = svm_tlb_flush,
+	.take_written = take_written,
 	.hypercall_insn = hypercall_insn,
 	.dump = svm_dump,
 };

@@ -65,6 +65,7 @@ static const struct option {
 	OPTION("wbinvd",	proc2,	SECONDARY_EXEC_WBINVD_EXITING),
 	OPTION("ple",		proc2,	SECONDARY_EXEC_PAUSE_LOOP_EXITING),
 	OPTION("tsc-scaling",	proc2,	SECONDARY_EXEC_TSC_SCALING),
+	OPTION("pml",		proc2,	SECONDARY_EXEC_ENABLE_PML),
 #undef OPTION
 };
 
@@ -180,6 +181,9 @@ static int read_ept(void)
 	if (!(vmx_caps.ept_vpid & VMX_VPID_INVVPID_BIT) ||
 	    !(vmx_caps.ept_vpid & VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT))
 		vmx_caps.proc2 &= ~SECONDARY_EXEC_ENABLE_VPID;
+	/* It logs when a dirty bit is set. */
+	if (!(vmx_caps.ept_vpid & VMX_EPT_AD_BIT))
+		vmx_caps.proc2 &= ~SECONDARY_EXEC_ENABLE_PML;
 	return 0;
 }
 

@@ -73,6 +73,11 @@ DECODE(decode_ept)
 	reblock_nmi(vcpu, qual & INTR_INFO_UNBLOCK_NMI);
 }
 
+DECODE(decode_pml_full)
+{
+	reblock_nmi(vcpu, qual & INTR_INFO_UNBLOCK_NMI);
+}
+
 DECODE(decode_misconfig)
 {
 	exit->npf.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
@@ -215,7 +220,7 @@ static const struct vmx_exit_row rows[] = {
 	ROW(VMFUNC,			EXIT_UD_OPCODE,		NULL),
 	ROW(ENCLS,			EXIT_UD_OPCODE,		NULL),
 	ROW(RDSEED,			EXIT_UD_OPCODE,		NULL),
-	ROW(PML_FULL,			EXIT_PML_FULL,		NULL),
+	ROW(PML_FULL,			EXIT_PML_FULL,		decode_pml_full),
 	ROW(XSAVES,			EXIT_UD_OPCODE,		NULL),
 	ROW(XRSTORS,			EXIT_UD_OPCODE,		NULL),
 	ROW(UMWAIT,			EXIT_UD_OPCODE,		NULL),

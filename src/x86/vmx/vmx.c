@@ -43,9 +43,11 @@ static int vcpu_init_vmx(struct vcpu *vcpu)
 	vmx->vmcs_cpu = -1;
 	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	vmx->vapic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	vmx->pml = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->vmcs = vmcs_alloc();
-	if (!vmx->msr_bitmap || !vmx->vapic || !vmx->vmcs) {
+	if (!vmx->msr_bitmap || !vmx->vapic || !vmx->pml || !vmx->vmcs) {
 		free_page((unsigned long)vmx->vmcs);
+		free_page((unsigned long)vmx->pml);
 		free_page((unsigned long)vmx->vapic);
 		free_page((unsigned long)vmx->msr_bitmap);
 		return -ENOMEM;
@@ -62,6 +64,7 @@ static void vcpu_destroy_vmx(struct vcpu *vcpu)
 
 	vpid_free(vmx->vpid);
 	vmcs_free(vmx);
+	free_page((unsigned long)vmx->pml);
 	free_page((unsigned long)vmx->vapic);
 	free_page((unsigned long)vmx->msr_bitmap);
 }
@@ -115,6 +118,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	/* The two that a guest can make a CPU raise for ever, and ours. */
 	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) |
 		   BIT(X86_TRAP_AC) | BIT(X86_TRAP_UD));
+	vmx_pml_reset(vmx);
 	vmx_host_constants();
 }
 
@@ -379,6 +383,7 @@ static const struct vendor_ops vmx_ops = {
 	.cpuid_changed = cpuid_changed,
 	.load_root = load_root,
 	.tlb_flush = tlb_flush,
+	.take_written = vmx_take_written,
 	.hypercall_insn = hypercall_insn,
 	.dump = vmx_dump,
 };
@@ -438,6 +443,7 @@ int vmx_probe(struct vendor_ops *ops)
 		.vnmi = vmx_caps.pin & PIN_BASED_VIRTUAL_NMIS,
 		.tsc_scaling = vmx_caps.proc2 & SECONDARY_EXEC_TSC_SCALING,
 		.dirty_logging = vmx_caps.ept_vpid & VMX_EPT_AD_BIT,
+		.pml = vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_PML,
 		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
 		.max_phyaddr = boot_cpu_data.x86_phys_bits,
 		/* 16 whole and 48 fractional bits: SDM vol. 3, 25.3. */
@@ -449,6 +455,7 @@ int vmx_probe(struct vendor_ops *ops)
 	ops->spte_format = (struct spte_format){
 		.ept = true,
 		.ad_bits = vendor_caps.dirty_logging,
+		.dirty_burst = vendor_caps.pml ? VMX_PML_ENTRIES : 0,
 		.page_1g = vendor_caps.page_1g,
 		.page_2m = vmx_caps.ept_vpid & VMX_EPT_2MB_PAGE_BIT,
 		.exec_only = vmx_caps.ept_vpid & VMX_EPT_EXECUTE_ONLY_BIT,

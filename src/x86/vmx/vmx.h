@@ -43,6 +43,7 @@ struct vmx_vcpu {
 	u16 vpid;			/* 0: none */
 	void *msr_bitmap;
 	void *vapic;			/* the page that holds the TPR shadow */
+	u64 *pml;			/* the page of pml.c */
 	u64 eptp;
 	/* What the VMCS has, so that only changes are written. */
 	u64 rip, rflags, rsp, host_cr3, host_cr4;
@@ -103,6 +104,11 @@ void vmx_host_setup(void);
 void vmx_host_constants(void);
 void vmx_host_load(struct vmx_vcpu *vmx, int cpu, bool moved);
 void vmx_host_put(struct vmx_vcpu *vmx);
+
+/* pml.c */
+#define VMX_PML_ENTRIES	512
+void vmx_pml_reset(struct vmx_vcpu *vmx);
+unsigned int vmx_take_written(struct vcpu *vcpu, const u64 **gpas);
 
 /* l1tf.c */
 void vmx_warn_smt(void);
