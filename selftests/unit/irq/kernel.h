@@ -104,8 +104,10 @@ static inline bool test_and_clear_bit(unsigned long n, volatile unsigned long *p
 		if (test_bit(i, p))
 
 /* Memory */
+#define GFP_KERNEL		0
 #define GFP_KERNEL_ACCOUNT	0
 #define kzalloc(n, gfp)		calloc(1, n)
+#define kcalloc(n, size, gfp)	calloc(n, size)
 #define kvzalloc(n, gfp)	calloc(1, n)
 #define kfree(p)		free(p)
 #define kvfree(p)		free(p)

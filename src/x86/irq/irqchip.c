@@ -4,6 +4,7 @@
  * on x86, and the run loop's two questions.
  */
 #include <linux/mutex.h>
+#include <linux/slab.h>
 #include <minikvm/irq_routing.h>
 #include <minikvm/vcpu.h>
 #include "x86/irq/irqchip.h"
