@@ -939,7 +939,7 @@ static void start_machine(struct machine *m, bool x2apic)
 	khz = do_ioctl(m->vcpu[0]->fd, KVM_GET_TSC_KHZ, 0);
 	guest_var(vm, use_x2apic) = x2apic;
 	guest_var(vm, use_avx) = avx;
-	guest_var(vm, use_deadline) = guest_has(1, 24);
+	guest_var(vm, use_deadline) = check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	for (i = 0; i < CPUS; i++) {
 		guest_var(vm, deadline)[i] = khz * 3ull / 10;	/* 300 us */
 		vcpu_start64(m->vcpu[i], guest_work, i);

@@ -232,9 +232,12 @@ static void set_supported_cpuid(struct vcpu *vcpu)
 	for (i = 0; i < cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
 
-		if (e->function == 1)
+		if (e->function == 1) {
 			e->ebx = (e->ebx & 0x00ffffff) | (u32)vcpu->id << 24;
-		else if (e->function == 0xb || e->function == 0x1f)
+			/* So is TSC deadline, which the capability tells of. */
+			if (check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+				e->ecx |= 1u << 24;
+		} else if (e->function == 0xb || e->function == 0x1f)
 			e->edx = vcpu->id;
 	}
 	do_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
