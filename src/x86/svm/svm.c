@@ -94,16 +94,14 @@ static void cpu_disable(void)
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
 
-/* An NMI between CLGI and STGI is held, but a crash may begin there: GIF blocks INIT. */
+/*
+ * An NMI between CLGI and STGI is held, but a crash may begin there, and GIF
+ * blocks INIT. Where SVME is off already, STGI is #UD and skipped.
+ */
 static void emergency_disable(void)
 {
-	u64 efer;
-
-	rdmsrl(MSR_EFER, efer);
-	if (!(efer & EFER_SVME))
-		return;
 	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "memory");
-	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	cpu_disable();
 }
 
 static int vm_init(struct vm *vm)
