@@ -761,19 +761,19 @@ void clock_steal_preempted(struct vcpu *vcpu)
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }
 
-/* Take "preempted" back, and with it whatever note was left. */
-static u8 take_preempted(struct vcpu *vcpu, u8 seen)
+/*
+ * Take "preempted" back, which ends the notes: was one left? If the guest has
+ * changed the byte under us, it may have been: who in doubt flushes is right.
+ * The byte is 0 before the next entry anyway, by what is published then.
+ */
+static bool take_preempted(struct vcpu *vcpu, u8 seen)
 {
 	const u8 running = 0;
-	int idx, r;
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	int r = guest_cmpxchg(vcpu, preempted_gpa(&vcpu->arch.pv), &seen, &running, sizeof(seen));
 
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	do {
-		r = guest_cmpxchg(vcpu, preempted_gpa(&vcpu->arch.pv), &seen, &running,
-				  sizeof(seen));
-	} while (r == -EAGAIN);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return r ? 0 : seen;
+	return r == -EAGAIN || (!r && (seen & KVM_VCPU_FLUSH_TLB));
 }
 
 /**
@@ -794,7 +794,7 @@ void clock_steal_update(struct vcpu *vcpu)
 	/* Another thread runs it now, which has waited less. */
 	if (waited < pv->steal_last)
 		pv->steal_last = waited;
-	if (take_preempted(vcpu, st.preempted) & KVM_VCPU_FLUSH_TLB)
+	if (take_preempted(vcpu, st.preempted))
 		static_call(vendor_tlb_flush)(vcpu);
 	st.steal += waited - pv->steal_last;
 	st.preempted = 0;

@@ -249,6 +249,8 @@ static int enter_once(struct vcpu *vcpu)
 	}
 	if (unlikely(vcpu->arch.pv.eoi_msr & KVM_MSR_ENABLED))
 		pv_eoi_arm(vcpu);
+	/* Until the exit is decoded: the thread may lose the CPU before that. */
+	vcpu->arch.pv.at_boundary = false;
 	entered = enter_guest(vcpu);
 	if (unlikely(vcpu->arch.pv.eoi_armed))
 		pv_eoi_collect(vcpu);

@@ -203,7 +203,7 @@ static void take_right(u64 *sptep, int level)
  * @base:	frame of bit 0
  * @mask:	which frames
  *
- * They do once mmu_tlb_flush_vm() has returned.
+ * That holds once mmu_tlb_flush_vm() has returned.
  *
  * Context: any but interrupts.
  */
