@@ -12,14 +12,6 @@
 #define CLOCK_PAGE	(GUEST_FREE + 0x100)
 #define WALL_PAGE	(GUEST_FREE + 0x200)
 
-struct time_info {
-	u32 version, pad0;
-	u64 tsc_timestamp, system_time;
-	u32 tsc_to_system_mul;
-	signed char tsc_shift;
-	u8 flags, pad[2];
-};
-
 struct wall_clock {
 	u32 version, sec, nsec;
 };
@@ -90,22 +82,6 @@ TEST(tsc_khz)
 }
 
 /* ---- the guest's side ---- */
-
-static u64 page_time(volatile struct time_info *t)
-{
-	u64 delta, ns;
-	u32 version;
-
-	do {
-		version = t->version;
-		barrier();
-		delta = rdtsc() - t->tsc_timestamp;
-		delta = t->tsc_shift < 0 ? delta >> -t->tsc_shift : delta << t->tsc_shift;
-		ns = t->system_time + (u64)(((unsigned __int128)delta * t->tsc_to_system_mul) >> 32);
-		barrier();
-	} while (version & 1 || version != t->version);
-	return ns;
-}
 
 static __guest void guest_clock(void)
 {

@@ -329,32 +329,8 @@ static __guest void step_timer(u64 id, u64 seed)
 		cpu_pause();
 }
 
-struct time_info {
-	u32 version, pad;
-	u64 tsc_timestamp, system_time;
-	u32 tsc_to_system_mul;
-	signed char tsc_shift;
-	u8 flags, pad2[2];
-};
-
 static struct time_info clocks[CPUS] __attribute__((aligned(64)));
 static u8 steal[CPUS][64] __attribute__((aligned(64)));
-
-static __guest u64 clock_now(volatile struct time_info *t)
-{
-	u64 delta, ns;
-	u32 version;
-
-	do {
-		version = t->version;
-		barrier();
-		delta = rdtsc() - t->tsc_timestamp;
-		delta = t->tsc_shift < 0 ? delta >> -t->tsc_shift : delta << t->tsc_shift;
-		ns = t->system_time + (u64)(((unsigned __int128)delta * t->tsc_to_system_mul) >> 32);
-		barrier();
-	} while (version & 1 || version != t->version);
-	return ns;
-}
 
 /*
  * Without PVCLOCK_TSC_STABLE_BIT the host's TSC is not its clock, and the guest
@@ -366,7 +342,7 @@ static __guest void step_clocks(u64 id)
 	u64 tsc = rdtsc(), ns;
 
 	GUEST_CHECK(tsc > last_tsc[id], "TSC goes on", last_tsc[id], tsc);
-	ns = clock_now(&clocks[id]);
+	ns = page_time(&clocks[id]);
 	if (clocks[id].flags & 1)
 		GUEST_CHECK(ns >= last_ns[id], "kvmclock goes on", last_ns[id], ns);
 	last_tsc[id] = tsc;

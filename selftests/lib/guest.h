@@ -328,4 +328,31 @@ static inline void ioapic_route(int pin, u64 entry)
 	ioapic_write(0x10 + 2 * pin, entry);
 }
 
+/* ---- kvmclock ---- */
+
+struct time_info {
+	u32 version, pad0;
+	u64 tsc_timestamp, system_time;
+	u32 tsc_to_system_mul;
+	signed char tsc_shift;
+	u8 flags, pad[2];
+};
+
+/* Nanoseconds, by the page as it is and the TSC of the caller. */
+static inline u64 page_time(volatile struct time_info *t)
+{
+	u64 delta, ns;
+	u32 version;
+
+	do {
+		version = t->version;
+		barrier();
+		delta = rdtsc() - t->tsc_timestamp;
+		delta = t->tsc_shift < 0 ? delta >> -t->tsc_shift : delta << t->tsc_shift;
+		ns = t->system_time + (u64)(((unsigned __int128)delta * t->tsc_to_system_mul) >> 32);
+		barrier();
+	} while (version & 1 || version != t->version);
+	return ns;
+}
+
 #endif /* SELFTESTS_LIB_GUEST_H */
