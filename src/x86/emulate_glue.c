@@ -30,8 +30,13 @@ static u32 user_access(struct vcpu *vcpu)
 	return static_call(vendor_cpl)(vcpu) == 3 ? X86_PF_USER : 0;
 }
 
-static int record_fault(struct emul *e, const struct guest_fault *fault)
+/* What became of an access to guest memory that failed with @error */
+static int no_access(struct emul *e, int error, const struct guest_fault *fault)
 {
+	if (error == -EAGAIN)
+		return EMUL_AGAIN;
+	if (error != -EFAULT)
+		return EMUL_UNHANDLED;
 	e->fault.vector = fault->vector;
 	e->fault.has_error_code = true;
 	e->fault.error_code = fault->error_code;
@@ -52,10 +57,12 @@ static int locate(struct emul *e, u64 la, unsigned int len, u32 access, struct p
 	struct vcpu *vcpu = emul_vcpu(e);
 	struct guest_fault fault;
 	struct memslot *slot;
+	int r;
 
 	p->len = min_t(u64, len, PAGE_SIZE - offset_in_page(la));
-	if (guest_translate(vcpu, la, access, &p->gpa, &fault))
-		return record_fault(e, &fault);
+	r = guest_translate(vcpu, la, access, &p->gpa, &fault);
+	if (r)
+		return no_access(e, r, &fault);
 	slot = vcpu_memslot(vcpu, p->gpa >> PAGE_SHIFT);
 	p->memory = slot && !((access & X86_PF_WRITE) && memslot_read_only(slot));
 	return EMUL_OK;
@@ -122,9 +129,7 @@ static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
 	int r = guest_read_virt(vcpu, la, buf, len,
 				user_access(vcpu) | X86_PF_INSTR, &fault);
 
-	if (r == -EFAULT)
-		return record_fault(e, &fault);
-	return r ? EMUL_UNHANDLED : EMUL_OK;
+	return r ? no_access(e, r, &fault) : EMUL_OK;
 }
 
 static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why)
@@ -557,7 +562,7 @@ static int execute(struct vcpu *vcpu)
 		if (rc == EMUL_SUSPEND)
 			return ask_user(vcpu);
 		emul_replay_forget(&vcpu->arch.replay);
-		if (rc == EMUL_OK || rc == EMUL_AGAIN)
+		if (rc == EMUL_OK || (rc == EMUL_AGAIN && e->repeat))
 			commit(vcpu);
 	} while (rc == EMUL_AGAIN && !e->single_step && --n && !interrupted(vcpu));
 
@@ -606,6 +611,8 @@ int emulate_instruction(struct vcpu *vcpu)
 	case EMUL_FAULT:
 		raise(vcpu, &vcpu->arch.emul.fault);
 		return 1;
+	case EMUL_AGAIN:
+		return 1;
 	default:
 		return emulate_failed(vcpu);
 	}
@@ -651,6 +658,8 @@ static int length(struct vcpu *vcpu)
 	case EMUL_FAULT:
 		raise(vcpu, &vcpu->arch.emul.fault);
 		return -EFAULT;
+	case EMUL_AGAIN:
+		return -EAGAIN;
 	default:
 		return 0;
 	}
@@ -663,7 +672,8 @@ static int length(struct vcpu *vcpu)
  * For hosts whose exits do not tell (no NRIPS).
  *
  * Context: may sleep, for guest memory. Return: bytes; 0 if the emulator does
- * not know it; -EFAULT, with the fault queued, if it is no longer there.
+ * not know it; -EFAULT, with the fault queued, if it is no longer there;
+ * -EAGAIN: enter the guest again.
  */
 int emulate_length(struct vcpu *vcpu)
 {
@@ -711,7 +721,8 @@ static bool operand(struct vcpu *vcpu, const struct emul_insn *insn)
  * emulate_decode_operand() - complete exit.cr or exit.dr from the instruction
  * @vcpu: the vCPU, loaded; vm->srcu held
  *
- * Return: 1; 0 if the emulator does not know it; -EFAULT with the fault queued.
+ * Return: 1; 0 if the emulator does not know it; -EFAULT with the fault queued;
+ * -EAGAIN: enter the guest again.
  */
 int emulate_decode_operand(struct vcpu *vcpu)
 {
@@ -726,6 +737,8 @@ int emulate_decode_operand(struct vcpu *vcpu)
 	case EMUL_FAULT:
 		raise(vcpu, &vcpu->arch.emul.fault);
 		return -EFAULT;
+	case EMUL_AGAIN:
+		return -EAGAIN;
 	default:
 		return 0;
 	}

@@ -582,12 +582,15 @@ static long translate(void *obj, void *arg, unsigned long raw)
 	struct kvm_translation *t = arg;
 	struct guest_fault fault;
 	struct vcpu *vcpu = obj;
-	gpa_t gpa = ~0ULL;
-	int idx;
+	gpa_t gpa;
+	int idx, r;
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	t->valid = !guest_translate(vcpu, t->linear_address, 0, &gpa, &fault);
+	r = guest_translate(vcpu, t->linear_address, 0, &gpa, &fault);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (r == -EAGAIN)
+		return r;
+	t->valid = !r;
 	t->physical_address = t->valid ? gpa : ~0ULL;
 	t->writeable = 1;
 	t->usermode = 0;

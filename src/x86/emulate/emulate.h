@@ -30,8 +30,9 @@ enum emul_result {
 	EMUL_OK = 0,
 	/**
 	 * @EMUL_AGAIN: run emul_execute() again, rip is still at the instruction. One iteration
-	 * of a REP string is committed, or a locked access lost a race and nothing changed.
-	 * The caller forgets its replay log, looks for interrupts, and comes back.
+	 * of a REP string is committed (emul.repeat), or a race was lost, by a locked access or
+	 * by an op, and nothing changed. The caller forgets its replay log, looks for
+	 * interrupts, and comes back.
 	 */
 	EMUL_AGAIN,
 	/** @EMUL_FAULT: nothing changed; inject the exception in emul.fault */
@@ -237,8 +238,9 @@ struct emul_fault {
  * Addresses are linear. They wrap nowhere: the emulator has split what wraps, and has checked what
  * segmentation checks. Lengths are 1 to EMUL_DATA_MAX for data and to EMUL_IO_MAX for string I/O,
  * and may cross one page boundary. Every op that returns an int returns EMUL_OK, EMUL_FAULT with
- * emul.fault filled in (#PF), EMUL_SUSPEND or EMUL_UNHANDLED, and, unless it is EMUL_OK, has
- * changed nothing that a restart would notice.
+ * emul.fault filled in (#PF), EMUL_SUSPEND, EMUL_UNHANDLED, or EMUL_AGAIN if the guest's page
+ * tables change too fast, and, unless it is EMUL_OK, has changed nothing that a restart would
+ * notice.
  */
 struct emul_ops {
 	/** @fetch: read @len bytes of code at @la */
@@ -255,7 +257,7 @@ struct emul_ops {
 		       unsigned int len);
 	/**
 	 * @probe: EMUL_OK: an access would be to plain memory; EMUL_SUSPEND: it would need user
-	 * space or a device; EMUL_FAULT: it would fault. Has no effect either way.
+	 * space or a device; anything else: what it would return. Has no effect either way.
 	 */
 	int (*probe)(struct emul *e, u64 la, unsigned int len, bool write);
 	/** @segment: fill in a segment register, hidden part and all; limit in bytes */
@@ -316,6 +318,7 @@ struct emul_operand {
  * @single_step: result, valid with EMUL_OK and EMUL_AGAIN: an instruction (or an iteration of a
  *	string) completed with RFLAGS.TF set: raise #DB with DR6.BS
  * @mov_ss: result, valid with EMUL_OK: SS was loaded by MOV or POP: begin an interrupt shadow
+ * @repeat: result, valid with EMUL_AGAIN: an iteration was committed; else nothing changed
  * @fault: result, valid with EMUL_FAULT
  * @insn: result of emul_decode()
  *
@@ -333,6 +336,7 @@ struct emul {
 
 	bool single_step;
 	bool mov_ss;
+	bool repeat;
 	struct emul_fault fault;
 	struct emul_insn insn;
 
@@ -340,7 +344,6 @@ struct emul {
 	u64 new_gpr[16];
 	u64 new_rip;
 	u64 new_rflags;
-	bool repeat;
 	struct emul_operand op[3];
 	u8 io[EMUL_IO_MAX];
 };
@@ -378,8 +381,8 @@ int emul_length(const u8 *bytes, unsigned int n, enum emul_mode mode);
  *
  * Context: that of the fetch op.
  *
- * Return: EMUL_OK with e->insn filled in, EMUL_FAULT, EMUL_SUSPEND if fetch said so,
- * EMUL_UNHANDLED.
+ * Return: EMUL_OK with e->insn filled in, EMUL_FAULT, EMUL_UNHANDLED; EMUL_SUSPEND or
+ * EMUL_AGAIN if fetch said so.
  */
 int emul_decode(struct emul *e);
 

@@ -228,9 +228,7 @@ int emul_exec_clflush(struct emul *e)
 	int rc;
 
 	rc = emul_linear(e, e->insn.seg, emul_effective_address(e), 1, false, &la);
-	if (!rc)
-		rc = e->ops->probe(e, la, 1, false);
-	return rc == EMUL_FAULT ? rc : EMUL_OK;
+	return rc ? rc : emul_probe(e, la, 1, false);
 }
 
 /* Condition codes of Jcc, SETcc and CMOVcc; the low bit inverts (SDM Vol. 1, appendix B). */
@@ -818,9 +816,7 @@ int emul_exec_enter(struct emul *e)
 	emul_reg_write(e, EMUL_RBP, frame, size);
 	emul_reg_write(e, EMUL_RSP, frame - e->insn.imm, width);
 	rc = emul_linear(e, EMUL_SEG_SS, emul_reg_read(e, EMUL_RSP, width), size, true, &la);
-	if (!rc)
-		rc = e->ops->probe(e, la, size, true);
-	return rc == EMUL_FAULT ? rc : EMUL_OK;
+	return rc ? rc : emul_probe(e, la, size, true);
 }
 
 int emul_exec_leave(struct emul *e)

@@ -221,6 +221,7 @@ unsigned int emul_stack_size(struct emul *e);
 int emul_push(struct emul *e, u64 val, unsigned int size);
 int emul_pop(struct emul *e, u64 *val, unsigned int size);
 
+int emul_probe(struct emul *e, u64 la, unsigned int len, bool write);
 int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len);
 int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len);
 int emul_read_for_update(struct emul *e, u64 la, void *buf, unsigned int len);

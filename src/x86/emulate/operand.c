@@ -234,6 +234,14 @@ static unsigned int before_wrap(const struct emul *e, u64 la, unsigned int len)
 	return room && room < len ? room : len;
 }
 
+/* Would an access there fail? Memory or a device, that does not matter. */
+int emul_probe(struct emul *e, u64 la, unsigned int len, bool write)
+{
+	int rc = e->ops->probe(e, la, len, write);
+
+	return rc == EMUL_SUSPEND ? EMUL_OK : rc;
+}
+
 int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len)
 {
 	unsigned int first = before_wrap(e, la, len);
@@ -251,8 +259,8 @@ int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 	int rc;
 
 	if (first < len) {
-		rc = e->ops->probe(e, 0, len - first, true);
-		if (rc == EMUL_FAULT)
+		rc = emul_probe(e, 0, len - first, true);
+		if (rc)
 			return rc;
 	}
 	rc = e->ops->write(e, la, buf, first);
@@ -267,10 +275,10 @@ int emul_read_for_update(struct emul *e, u64 la, void *buf, unsigned int len)
 	unsigned int first = before_wrap(e, la, len);
 	int rc;
 
-	rc = e->ops->probe(e, la, first, true);
-	if (rc != EMUL_FAULT && first < len)
-		rc = e->ops->probe(e, 0, len - first, true);
-	return rc == EMUL_FAULT ? rc : emul_mem_read(e, la, buf, len);
+	rc = emul_probe(e, la, first, true);
+	if (!rc && first < len)
+		rc = emul_probe(e, 0, len - first, true);
+	return rc ? rc : emul_mem_read(e, la, buf, len);
 }
 
 static int resolve_memory(struct emul *e, struct emul_operand *op, u64 ea, bool write)

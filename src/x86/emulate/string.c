@@ -228,7 +228,7 @@ static int io_batch(struct emul *e, unsigned int index, u64 la, unsigned int siz
 
 	*count = 1;
 	rc = e->ops->probe(e, la, size, write);
-	if (rc == EMUL_FAULT)
+	if (rc != EMUL_OK && rc != EMUL_SUSPEND)
 		return rc;
 	if (rc || !e->insn.rep || (e->rflags & X86_EFLAGS_DF))
 		return EMUL_OK;

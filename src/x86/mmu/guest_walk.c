@@ -289,6 +289,9 @@ static bool repeats(const struct walk_memo *memo)
 	return memo->n;
 }
 
+/* A guest that changes its tables as fast as they are read shall not keep us here. */
+#define WALK_TRIES	8
+
 static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva_t gva,
 				  u32 access, gpa_t *gpa, struct guest_fault *fault)
 {
@@ -297,7 +300,7 @@ static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva
 		.pae = vcpu->arch.cr4 & X86_CR4_PAE,
 		.nx = vcpu->arch.efer & EFER_NX,
 	};
-	int r;
+	int r, tries = WALK_TRIES;
 
 	if (w.levels >= 4 && !__is_canonical_address(gva, w.levels == 5 ? 57 : 48)) {
 		*fault = (struct guest_fault){ .vector = X86_TRAP_GP };
@@ -310,7 +313,7 @@ static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva
 		memo->n = 0;
 		/* -EAGAIN: the guest changed the entry under us. */
 		r = walk(&w, gva, gpa, fault);
-	} while (r == -EAGAIN);
+	} while (r == -EAGAIN && --tries);
 	/* Entries of 4 bytes, and CPUID that may still change, are not worth it. */
 	if (r || !w.pae || !vcpu->arch.has_run)
 		memo->n = 0;
@@ -328,7 +331,8 @@ static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva
  * @fault:	what to raise, on -EFAULT
  *
  * Sets accessed and dirty bits. Context: may sleep.
- * Return: 0 or -EFAULT.
+ * Return: 0 or -EFAULT; -EAGAIN if the guest kept changing its tables: enter it
+ * again.
  */
 int guest_translate(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa,
 		    struct guest_fault *fault)
@@ -358,7 +362,8 @@ int guest_translate(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa,
  * @access:	as for guest_translate()
  * @fault:	what to raise, on -EFAULT
  *
- * Return: 0; -EFAULT; -ENXIO if it translates to no memory.
+ * Return: 0; -EFAULT; -ENXIO if it translates to no memory; -EAGAIN, as
+ * guest_translate().
  */
 int guest_read_virt(struct vcpu *vcpu, gva_t gva, void *data, unsigned int len,
 		    u32 access, struct guest_fault *fault)
@@ -367,9 +372,11 @@ int guest_read_virt(struct vcpu *vcpu, gva_t gva, void *data, unsigned int len,
 		unsigned int n = min_t(u64, len, PAGE_SIZE - offset_in_page(gva));
 		void __user *user;
 		gpa_t gpa;
+		int r;
 
-		if (guest_translate(vcpu, gva, access, &gpa, fault))
-			return -EFAULT;
+		r = guest_translate(vcpu, gva, access, &gpa, fault);
+		if (r)
+			return r;
 		user = user_address(vcpu, gpa);
 		if (!user || copy_from_user(data, user, n))
 			return -ENXIO;
@@ -413,8 +420,8 @@ bool guest_peek_code(struct vcpu *vcpu, gva_t gva, u32 access, u32 *code)
  * @access:	as for guest_translate(), with X86_PF_WRITE
  * @fault:	what to raise, on -EFAULT
  *
- * Return: 0; -EFAULT; -ENXIO if it translates to no memory. Pages before the
- * one that failed have been written.
+ * Return: 0; -EFAULT; -ENXIO if it translates to no memory; -EAGAIN, as
+ * guest_translate(). Pages before the one that failed have been written.
  */
 int guest_write_virt(struct vcpu *vcpu, gva_t gva, const void *data,
 		     unsigned int len, u32 access, struct guest_fault *fault)
@@ -422,9 +429,11 @@ int guest_write_virt(struct vcpu *vcpu, gva_t gva, const void *data,
 	while (len) {
 		unsigned int n = min_t(u64, len, PAGE_SIZE - offset_in_page(gva));
 		gpa_t gpa;
+		int r;
 
-		if (guest_translate(vcpu, gva, access, &gpa, fault))
-			return -EFAULT;
+		r = guest_translate(vcpu, gva, access, &gpa, fault);
+		if (r)
+			return r;
 		if (guest_write(vcpu, gpa, data, n))
 			return -ENXIO;
 		gva += n;

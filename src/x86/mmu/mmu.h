@@ -46,7 +46,8 @@ void mmu_tlb_sync(struct vcpu *vcpu);
 /*
  * A walk of the guest's own tables, as its CPU would do it. @access has the
  * bits of a #PF error code (X86_PF_WRITE, _USER, _INSTR). On failure the #PF
- * is described by @fault and the result is -EFAULT. vm->srcu held; may sleep.
+ * is described by @fault and the result is -EFAULT; it is -EAGAIN where the
+ * guest kept changing its tables under the walk. vm->srcu held; may sleep.
  */
 struct guest_fault {
 	u8 vector;		/* #PF, or #GP for a non-canonical address */
