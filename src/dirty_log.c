@@ -20,9 +20,11 @@
  */
 #include <linux/bitops.h>
 #include <linux/kvm.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/mmu.h>
 #include <minikvm/vcpu.h>
@@ -44,6 +46,7 @@ struct dirty_log {
 	struct xarray chunks;
 	struct dirty_chunk *recent;	/* one of them; NULL at first */
 	bool initially_set;		/* what a missing chunk says */
+	struct llist_node dead;
 };
 
 /* --- Life. --- */
@@ -69,22 +72,59 @@ int dirty_log_alloc(struct vm *vm, struct memslot *slot)
 	return 0;
 }
 
-/**
- * dirty_log_free() - the reverse of dirty_log_alloc()
- * @slot: not reachable any more
+/*
+ * A log has as many chunks as the guest has written to: who stops logging a
+ * large slot is not to wait for them to be freed. The worker begins a tick
+ * later, so as not to run in place of who woke it.
  */
-void dirty_log_free(struct memslot *slot)
+static LLIST_HEAD(dead_logs);
+
+static void free_log(struct dirty_log *log)
 {
 	struct dirty_chunk *chunk;
 	unsigned long index;
 
+	xa_for_each(&log->chunks, index, chunk) {
+		kfree(chunk);
+		cond_resched();
+	}
+	xa_destroy(&log->chunks);
+	kfree(log);
+}
+
+static void free_dead_logs(struct work_struct *work)
+{
+	struct dirty_log *log, *next;
+
+	llist_for_each_entry_safe(log, next, llist_del_all(&dead_logs), dead)
+		free_log(log);
+}
+
+static DECLARE_DELAYED_WORK(free_dead_logs_work, free_dead_logs);
+
+/**
+ * dirty_log_free() - the reverse of dirty_log_alloc()
+ * @slot: not reachable any more
+ *
+ * Context: any. Costs the same for any size; the memory is free some time soon.
+ */
+void dirty_log_free(struct memslot *slot)
+{
 	if (!slot->log)
 		return;
-	xa_for_each(&slot->log->chunks, index, chunk)
-		kfree(chunk);
-	xa_destroy(&slot->log->chunks);
-	kfree(slot->log);
+	llist_add(&slot->log->dead, &dead_logs);
+	queue_delayed_work(system_unbound_wq, &free_dead_logs_work, 1);
 	slot->log = NULL;
+}
+
+/**
+ * dirty_log_exit() - at module unload, when all VMs are gone
+ *
+ * Context: sleeps, until the last log is freed.
+ */
+void dirty_log_exit(void)
+{
+	flush_delayed_work(&free_dead_logs_work);
 }
 
 /* --- One bit, from the page up, and back down. --- */

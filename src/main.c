@@ -17,6 +17,7 @@
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
 #include <minikvm/arch.h>
+#include <minikvm/dirty_log.h>
 #include <minikvm/vcpu.h>
 #include <minikvm/vm.h>
 
@@ -144,6 +145,7 @@ static void __exit minikvm_exit(void)
 	unregister_syscore_ops(&syscore);
 	unregister_reboot_notifier(&reboot_nb);
 	cpuhp_remove_state(hotplug_state);
+	dirty_log_exit();
 	vcpu_exit();
 	arch_exit();
 }

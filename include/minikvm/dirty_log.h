@@ -15,6 +15,7 @@
 
 int dirty_log_alloc(struct vm *vm, struct memslot *slot);
 void dirty_log_free(struct memslot *slot);
+void dirty_log_exit(void);
 void dirty_log_mark(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn);
 bool dirty_log_take(struct vm *vm, u32 id, u64 nr, u64 mask);
 int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log);
