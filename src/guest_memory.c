@@ -124,39 +124,6 @@ int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 	return 0;
 }
 
-#define CMPXCHG_USER(type)						\
-	unsafe_try_cmpxchg_user((type __user *)user, (type *)old, *(const type *)new, fault)
-
-static bool cmpxchg_user(void __user *user, void *old, const void *new,
-			 unsigned int len, bool *faulted)
-{
-	bool swapped = false;
-
-	*faulted = true;
-	if (!user_access_begin(user, len))
-		return false;
-	switch (len) {
-	case 1:
-		swapped = CMPXCHG_USER(u8);
-		break;
-	case 2:
-		swapped = CMPXCHG_USER(u16);
-		break;
-	case 4:
-		swapped = CMPXCHG_USER(u32);
-		break;
-	case 8:
-		swapped = CMPXCHG_USER(u64);
-		break;
-	default:
-		goto fault;
-	}
-	*faulted = false;
-fault:
-	user_access_end();
-	return swapped;
-}
-
 /**
  * guest_cmpxchg() - replace @old by @new in guest memory, at once
  * @vcpu:	for whom, loaded; vm->srcu is held
@@ -171,15 +138,12 @@ int guest_cmpxchg(struct vcpu *vcpu, gpa_t gpa, void *old, const void *new,
 		  unsigned int len)
 {
 	struct memslot *slot = writable_slot(vcpu, gpa);
-	bool swapped, faulted;
+	int r;
 
 	if (!slot || in_page(gpa, len) != len)
 		return -EFAULT;
-	swapped = cmpxchg_user(user_address(slot, gpa), old, new, len, &faulted);
-	if (faulted)
-		return -EFAULT;
-	if (!swapped)
-		return -EAGAIN;
-	dirty_log_mark(vcpu, slot, gpa >> PAGE_SHIFT);
-	return 0;
+	r = arch_cmpxchg_user(user_address(slot, gpa), old, new, len);
+	if (!r)
+		dirty_log_mark(vcpu, slot, gpa >> PAGE_SHIFT);
+	return r;
 }

@@ -16,7 +16,7 @@
 struct irq_routing {
 	u32 ngsis;			/* highest GSI, plus one */
 	u32 nroutes;
-	int gsi_of[KVM_NR_IRQCHIPS][IRQ_CHIP_PINS];	/* -1: none */
+	int gsi_of[IRQ_CHIPS][IRQ_CHIP_PINS];	/* -1: none */
 	u32 *first;			/* by gsi, ngsis + 1 of them: its routes */
 	struct irq_route routes[];	/* by gsi */
 };

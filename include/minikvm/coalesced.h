@@ -9,6 +9,11 @@
 #include <linux/kvm.h>
 #include <minikvm/types.h>
 
+/* Where the ABI has no page for the ring (s390), the answer of KVM_CAP_COALESCED_MMIO is no. */
+#ifndef KVM_COALESCED_MMIO_PAGE_OFFSET
+#define KVM_COALESCED_MMIO_PAGE_OFFSET	0
+#endif
+
 int coalesced_init(struct vm *vm);
 void coalesced_destroy(struct vm *vm);
 struct page *coalesced_page(struct vm *vm);	/* the ring, for vCPUs' mmap */

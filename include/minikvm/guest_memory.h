@@ -20,4 +20,7 @@ int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len);
 int guest_cmpxchg(struct vcpu *vcpu, gpa_t gpa, void *old, const void *new,
 		  unsigned int len);
 
+/* The architecture's part of guest_cmpxchg(): the same, in user memory. */
+int arch_cmpxchg_user(void __user *user, void *old, const void *new, unsigned int len);
+
 #endif

@@ -12,7 +12,6 @@
 #include <minikvm/types.h>
 
 #define IRQ_ROUTES_MAX	4096		/* KVM_CAP_IRQ_ROUTING's answer, too */
-#define IRQ_CHIP_PINS	24		/* of the largest irqchip */
 
 /* Who drives a line: a pin is up while any of its sources is. */
 enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_RESAMPLE, IRQ_SOURCE_PIT };

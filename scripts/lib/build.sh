@@ -48,6 +48,28 @@ build_module()
 	make_module "$kernel" "$dir" W=1 KCFLAGS="${werror--Werror}" "$@"
 }
 
+# compile_common ARCH: each file of the common code, against an architecture that has
+# headers of its own and nothing of x86: of that, the copy has no file.
+compile_common()
+{
+	local arch=$1 dir=$TOP/build/cross-$1 objects
+
+	rm -rf "$dir"
+	mkdir -p "$dir/include" "$dir/src"
+	cp -r "$TOP/include/minikvm" "$TOP/include/arch/$arch" "$TOP/include/arch/unported" "$dir/include/"
+	cp -r "$TOP"/src/*.c "$TOP/src/compat" "$dir/src/"
+	objects=$(cd "$dir" && echo src/*.c)
+	objects=${objects//.c/.o}
+	cat >"$dir/Kbuild" <<-END
+		obj-m := common.o
+		common-y := $objects
+		ccflags-y += -I\$(src)/include -I\$(src)/include/$arch -I\$(src)/include/unported -I\$(src)/src
+	END
+	# shellcheck disable=SC2086
+	make -j"$(nproc)" -C "$MINIKVM_CACHE/cross-$arch" M="$dir" ARCH="$arch" \
+		CROSS_COMPILE="$(cross_prefix "$arch")" W=1 KCFLAGS=-Werror $objects
+}
+
 # sparse_module KERNEL: sparse over every file; what it says of kernel headers is not ours.
 sparse_module()
 {

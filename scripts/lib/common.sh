@@ -19,6 +19,18 @@ SPLATS+='|possible recursive locking|circular locking|suspicious RCU|inconsisten
 SPLATS+='|unreferenced object|UBSAN:|KASAN:|list_(add|del) corruption|refcount_t:|scheduling while atomic'
 SPLATS+='|bad page state|Bad page|nobody cared|Memory cgroup out of memory|Out of memory'
 
+# Architectures, in the kernel's own names, for which the common code is compiled.
+CROSS_ARCHES="arm64 s390"
+
+# cross_prefix ARCH: of Debian's compiler for it.
+cross_prefix()
+{
+	case $1 in
+	arm64) echo aarch64-linux-gnu- ;;
+	s390) echo s390x-linux-gnu- ;;
+	esac
+}
+
 say()
 {
 	printf '%s: %s\n' "$me" "$*" >&2
@@ -81,6 +93,12 @@ kernel_dir()
 
 	[ -e "$dir/release" ] || die "kernel $1 is not set up: run scripts/setup kernel-$1"
 	printf '%s\n' "$dir"
+}
+
+# stamp PART: the file that is there once scripts/setup has done PART.
+stamp()
+{
+	printf '%s\n' "$MINIKVM_CACHE/.stamp-$1"
 }
 
 # Runs a command that is only worth reading when it fails.

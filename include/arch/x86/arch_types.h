@@ -151,12 +151,15 @@ struct pic;
 struct pit;
 struct apic_map;
 
+/* What routes may lead to: the two PICs and the I/O APIC. */
+#define IRQ_CHIPS	KVM_NR_IRQCHIPS
+#define IRQ_CHIP_PINS	24		/* of the largest */
+
 /* The kernel has a whole irqchip, only LAPICs, or nothing. */
 enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_SPLIT, IRQCHIP_KERNEL };
 
 struct vm_arch {
-	/* The kernel has a whole irqchip, only LAPICs, or nothing. */
-enum irqchip_mode irqchip;
+	enum irqchip_mode irqchip;
 	struct pic *pic;
 	struct ioapic *ioapic;
 	struct pit *pit;

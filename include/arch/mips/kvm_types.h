@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The size of a memcache on mips, whose port begins here: the common code compiles
+ * against it. Three levels at most below the root.
+ */
+#ifndef MINIKVM_ARCH_KVM_TYPES_H
+#define MINIKVM_ARCH_KVM_TYPES_H
+
+#define MINIKVM_MEMCACHE_OBJECTS	32
+#define MINIKVM_MEMCACHE_GFP		GFP_KERNEL_ACCOUNT
+
+#endif

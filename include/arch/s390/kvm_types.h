@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The size of a memcache on s390, whose port begins here: the common code compiles
+ * against it. Four levels below a region-first table, and segment tables of four pages.
+ */
+#ifndef MINIKVM_ARCH_KVM_TYPES_H
+#define MINIKVM_ARCH_KVM_TYPES_H
+
+#define MINIKVM_MEMCACHE_OBJECTS	40
+#define MINIKVM_MEMCACHE_GFP		GFP_KERNEL_ACCOUNT
+
+#endif
