@@ -73,10 +73,10 @@ static __guest void guest_all(void)
 	GUEST_ASSERT_EQ(2, nmis);
 }
 
-static void run_all(void)
+static void run_with_nmis(void *guest)
 {
 	struct vm *vm = vm_create(VM_IRQCHIP);
-	struct vcpu *vcpu = vcpu_create(vm, 0, guest_all, 0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest, 0);
 
 	vcpu_run_sync(vcpu, 1);
 	do_ioctl(vcpu->fd, KVM_NMI, 0);
@@ -150,7 +150,7 @@ TEST(one_at_a_time)
 		reload(NULL);
 		had = f->reg && offered(f);
 		reload(f->option);
-		run_all();
+		run_with_nmis(guest_all);
 		if (!had)
 			continue;
 		EXPECT_FALSE(offered(f)) {
@@ -175,7 +175,74 @@ TEST(all_at_once)
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? "," : "",
 			 features[i].option);
 	reload(all);
-	run_all();
+	run_with_nmis(guest_all);
+	reload(NULL);
+}
+
+static volatile u64 nested;
+static volatile bool in_handler, stay;
+
+/* Stays in there for a while, with the next NMI on its way. */
+static __guest void handle_nmi_slowly(struct trap_frame *f)
+{
+	u64 start = rdtsc();
+
+	nested += in_handler;
+	in_handler = true;
+	nmis++;
+	if (stay) {
+		stay = false;
+		GUEST_SYNC(2);
+		while (rdtsc() - start < 10000000)
+			cpu_pause();
+	}
+	in_handler = false;
+}
+
+/* Interrupts stay off: nothing tells that the handler has returned. */
+static __guest void guest_without_interrupts(void)
+{
+	guest_handlers[2] = handle_nmi_slowly;
+	stay = true;
+	GUEST_SYNC(1);
+	while (nmis < 2)
+		cpu_pause();
+	GUEST_ASSERT_EQ(0, nested);
+}
+
+static __guest void guest_waits(void)
+{
+	guest_handlers[2] = handle_nmi;
+	GUEST_SYNC(1);
+	while (!nmis)
+		cpu_pause();
+}
+
+/*
+ * Without virtual NMIs none nests; and one that finds the last one's handler left
+ * comes in the end, though interrupts are never on.
+ */
+TEST(nmis_without_vnmi)
+{
+	struct kvm_vcpu_events ev;
+	struct vcpu *vcpu;
+	struct vm *vm;
+
+	NEED_INTEL();
+	reload("vnmi");
+	run_with_nmis(guest_without_interrupts);
+	/* A shadow of MOV SS, which interrupts being off makes no window for. */
+	vm = vm_create(0);
+	vcpu = vcpu_create(vm, 0, guest_waits, 0);
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	ev.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	do_ioctl(vcpu->fd, KVM_NMI, 0);
+	vcpu_run_done(vcpu);
+	vcpu_free(vcpu);
+	vm_free(vm);
 	reload(NULL);
 }
 

@@ -121,11 +121,7 @@ DECODE(decode_task_switch)
 
 DECODE(decode_irq_window)
 {
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-
-	if (!vendor_caps.vnmi)
-		vmx->soft_nmi_masked = false;
-	vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, false);
+	vmx_set_proc(to_vmx(vcpu), CPU_BASED_INTR_WINDOW_EXITING, false);
 }
 
 DECODE(decode_nmi_window)
@@ -293,6 +289,8 @@ void vmx_exit_info(struct vcpu *vcpu)
 		return;
 	}
 	decode_vectoring(exit);
+	if (unlikely(!vendor_caps.vnmi))
+		vmx_nmi_progress(vcpu);
 	if (unlikely(code >= ARRAY_SIZE(rows) || rows[code].reason == EXIT_NO_ROW ||
 		     rows[code].reason == EXIT_UNKNOWN)) {
 		exit->reason = EXIT_UNKNOWN;

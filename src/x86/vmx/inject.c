@@ -3,6 +3,7 @@
  * Events into a VMX guest (SDM vol. 3, 24.8.3, 26.6), and the windows in which
  * the guest will take the next one (26.7.5, 26.7.6).
  */
+#include <linux/ktime.h>
 #include "x86/vmx/vmx.h"
 
 /*
@@ -43,7 +44,7 @@ void vmx_inject_nmi(struct vcpu *vcpu)
 {
 	inject(vcpu, X86_TRAP_NMI | INTR_TYPE_NMI_INTR);
 	if (!vendor_caps.vnmi)
-		to_vmx(vcpu)->soft_nmi_masked = true;
+		vmx_set_nmi_mask(vcpu, true);
 }
 
 void vmx_cancel_injection(struct vcpu *vcpu)
@@ -80,18 +81,45 @@ void vmx_set_shadow(struct vcpu *vcpu, u32 shadow)
 	change_state(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS, set);
 }
 
+/*
+ * Without virtual NMIs, IRET ends nothing that the CPU would tell of (26.3). Then
+ * NMIs are taken to be masked until the guest is ready for an interrupt, which
+ * handlers of NMIs leave to their IRET, or for this time: a guest that does
+ * without interrupts would never get another NMI.
+ */
+#define NMI_MASKED_MAX	NSEC_PER_SEC
+
 bool vmx_get_nmi_mask(struct vcpu *vcpu)
 {
+	u64 until = to_vmx(vcpu)->nmi_masked_until;
+
 	if (!vendor_caps.vnmi)
-		return to_vmx(vcpu)->soft_nmi_masked;
+		return until && ktime_get_ns() < until;
 	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
 }
 
 void vmx_set_nmi_mask(struct vcpu *vcpu, bool masked)
 {
-	to_vmx(vcpu)->soft_nmi_masked = masked;
 	if (vendor_caps.vnmi)
 		change_state(GUEST_INTR_STATE_NMI, masked ? GUEST_INTR_STATE_NMI : 0);
+	else
+		to_vmx(vcpu)->nmi_masked_until = masked ? ktime_get_ns() + NMI_MASKED_MAX : 0;
+}
+
+/**
+ * vmx_nmi_progress() - is there still a reason to hold NMIs back?
+ * @vcpu: the vCPU, loaded, after an exit and without virtual NMIs
+ */
+void vmx_nmi_progress(struct vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	/* What an injected NMI has blocked is the host's own (26.6.1). */
+	change_state(GUEST_INTR_STATE_NMI, 0);
+	if (vmx->nmi_masked_until && irq_open(vcpu))
+		vmx->nmi_masked_until = 0;
+	if (vcpu->arch.events.nmi.pending)
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
@@ -104,28 +132,23 @@ void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc);
 }
 
+/* Comes after vmx_nmi_window(). */
 void vmx_irq_window(struct vcpu *vcpu, bool want)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	/* Without virtual NMIs their window is approximated by this one. */
-	if (!want && !vendor_caps.vnmi && vmx->soft_nmi_masked)
-		return;
-	vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, want);
+	vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, want || vmx->nmi_window);
 }
 
-/*
- * NMI windows need virtual NMIs. Without: a guest that takes interrupts again
- * has left its NMI handler, in all likelihood.
- */
+/* NMI windows need virtual NMIs. Without: see vmx_get_nmi_mask(). */
 void vmx_nmi_window(struct vcpu *vcpu, bool want)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (vendor_caps.vnmi)
 		vmx_set_proc(vmx, CPU_BASED_NMI_WINDOW_EXITING, want);
-	else if (want)
-		vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, true);
+	else
+		vmx->nmi_window = want;
 }
 
 /* Exit when the TPR falls below where it is now: 29.1.2. */

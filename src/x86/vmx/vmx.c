@@ -143,7 +143,7 @@ static void vcpu_reset_vmx(struct vcpu *vcpu, bool init)
 		vmcs_write(GUEST_SYSENTER_ESP, 0);
 		vmcs_write(GUEST_SYSENTER_EIP, 0);
 	}
-	vmx->soft_nmi_masked = false;
+	vmx->nmi_masked_until = 0;
 	/* So that the first entry writes them. */
 	vmx->rip = ~vcpu->arch.rip;
 	vmx->rsp = ~vcpu->arch.gpr[GPR_RSP];

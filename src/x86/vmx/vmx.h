@@ -50,7 +50,8 @@ struct vmx_vcpu {
 	u32 proc;
 	u64 msrs[SW_MSRS];
 	struct { u16 fs, gs, ds, es, ldt; } host;
-	bool soft_nmi_masked;		/* without virtual NMIs */
+	u64 nmi_masked_until;		/* without virtual NMIs: see inject.c */
+	bool nmi_window;		/* likewise: the interrupt window is one */
 	u32 exit_reason, intr_info;	/* read with interrupts still off */
 };
 
@@ -153,6 +154,7 @@ u32 vmx_get_shadow(struct vcpu *vcpu);
 void vmx_set_shadow(struct vcpu *vcpu, u32 shadow);
 bool vmx_get_nmi_mask(struct vcpu *vcpu);
 void vmx_set_nmi_mask(struct vcpu *vcpu, bool masked);
+void vmx_nmi_progress(struct vcpu *vcpu);
 void vmx_irq_window(struct vcpu *vcpu, bool want);
 void vmx_nmi_window(struct vcpu *vcpu, bool want);
 void vmx_tpr_window(struct vcpu *vcpu, bool want);
