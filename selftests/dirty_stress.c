@@ -462,12 +462,7 @@ static void prepare_host(void)
 	write_file("/sys/module/minikvm/parameters/collapse_delay_ms", "20");
 	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "20");
 	write_file("/sys/kernel/mm/ksm/run", "1");
-	if (access("/modules", R_OK) || !access("/dev/zram0", F_OK))
-		return;
-	if (system("for n in 1 2 3; do for m in lzo_compress lzo lzo-rle zsmalloc zram; do "
-		   "insmod /modules/$m.ko; done; done 2>/dev/null; "
-		   "echo 32M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && "
-		   "swapon /dev/zram0"))
+	if (!host_swap_on())
 		fprintf(stderr, "# no swap here\n");
 }
 

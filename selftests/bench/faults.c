@@ -111,9 +111,8 @@ u64 slot_bench_touch(struct slot_bench *bench, u64 stride)
 }
 
 /* The second touch of the same pages is the loop without faults. */
-static double measure_fault(size_t size, bool huge)
+static double measure_fault(size_t size, bool huge, u64 stride)
 {
-	u64 stride = huge ? HUGE_SIZE : PAGE_SIZE;
 	double best = NOT_MEASURED, faults;
 	void *memory = slot_memory(size, huge);
 	struct slot_bench bench;
@@ -134,16 +133,23 @@ static double measure_fault(size_t size, bool huge)
 
 static double measure_fault_4k(void)
 {
-	return measure_fault(16ul << 20, false);
+	return measure_fault(16ul << 20, false, PAGE_SIZE);
+}
+
+/* None of the pages is near another. */
+static double measure_fault_4k_far(void)
+{
+	return measure_fault(64ul << 20, false, 64 * PAGE_SIZE);
 }
 
 static double measure_fault_2m(void)
 {
-	return measure_fault(256ul << 20, true);
+	return measure_fault(256ul << 20, true, HUGE_SIZE);
 }
 
 const struct bench fault_benches[] = {
 	{ "fault-4k", measure_fault_4k },
+	{ "fault-4k-far", measure_fault_4k_far },
 	{ "fault-2m", measure_fault_2m },
 	{ }
 };

@@ -57,6 +57,7 @@ int check_extension(int cap);		/* of the device, not of a VM */
 bool host_is_intel(void);
 bool host_is_tcg(void);			/* QEMU, which emulates some things less well */
 int host_cpus(void);			/* online now */
+bool host_swap_on(void);		/* 32 MiB of it, on a host that is there for tests */
 bool host_logged(const char *what);	/* in the kernel's log */
 long meminfo_kb(const char *field);	/* a line of /proc/meminfo, -1 if not there */
 struct kvm_cpuid2 *supported_cpuid(void);	/* not shared: the caller's */

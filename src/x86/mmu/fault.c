@@ -4,6 +4,7 @@
  *
  *	slot -> fix without the lock? -> invalidation sequence -> host page
  *	     -> memcache -> mmu_lock for read -> stale? -> walk, install
+ *	     -> what comes after it (around.c)
  *
  * A lost race is no error: the guest is entered again, and faults again if
  * there is still a reason to.
@@ -21,6 +22,7 @@ struct fault {
 	gfn_t gfn;
 	bool write;
 	u8 level;			/* the largest page that will do */
+	bool follows;			/* a 4K page that comes after a mapped one */
 	struct host_page host;
 };
 
@@ -118,6 +120,8 @@ static bool set_leaf(struct fault *f, u64 *sptep, u64 old, int level)
 		host_page_dirty(&f->host);
 	if (!try_cmpxchg64(sptep, &old, new))
 		return false;
+	f->follows = level == LEVEL_4K && level_index(f->gfn, level) &&
+		     spte_present(READ_ONCE(sptep[-1]));
 	count_mapped(f, level);
 	return true;
 }
@@ -261,6 +265,12 @@ static bool map_locked(struct fault *f, unsigned long seq)
 	return done;
 }
 
+/* A page that the host had to make has no neighbours yet. */
+static bool wants_around(const struct fault *f)
+{
+	return f->follows && f->host.at_hand && !memslot_logged(f->slot);
+}
+
 static int map(struct fault *f)
 {
 	struct vm *vm = f->vcpu->vm;
@@ -281,6 +291,8 @@ static int map(struct fault *f)
 			dirty_log_mark(f->vcpu, f->slot, f->gfn);
 		if (!done)
 			mmu_count(f->mmu, MMU_STAT_retries);
+		else if (wants_around(f))
+			fault_around(f->mmu, f->slot, f->gfn, f->host.writable);
 	}
 	host_page_put(&f->host);
 	return r;

@@ -80,6 +80,7 @@ struct host_page {
 	unsigned long pfn;		/* of the frame itself, at any level */
 	struct page *page;		/* referenced; NULL: the pfn has none */
 	bool writable;
+	bool at_hand;			/* the host had it mapped already */
 };
 
 int host_page_get(struct vm *vm, struct memslot *slot, gfn_t gfn, bool write,
@@ -91,6 +92,9 @@ int host_level(struct vm *vm, const struct memslot *slot, gfn_t gfn);
 
 /* fault.c */
 u64 spte_make_leaf(const struct host_page *hp, int level, bool write);
+
+/* around.c */
+void fault_around(struct mmu *mmu, struct memslot *slot, gfn_t gfn, bool write);
 
 /* write_protect.c */
 u64 spte_armed(u64 spte);
