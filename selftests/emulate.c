@@ -262,11 +262,76 @@ static __guest void guest_stack(void)
 		     "2: mov %%r12, %%rsp" : "=&r"(popped) : "r"(MMIO), "r"(MMIO + 0x800)
 		     : "rax", "r12", "memory");
 	GUEST_ASSERT_EQ(5, popped);
+	/* Far, and with flags */
+	asm volatile("mov %%rsp, %%r12; mov %3, %%rsp; xor %k0, %k0\n"
+		     "lea 1f(%%rip), %%eax; mov %%eax, (%2); mov %%cs, 4(%2); lcalll *(%2)\n"
+		     "mov %%rsp, %1; jmp 2f\n"
+		     "1: mov $7, %k0; lretl\n"
+		     "2: stc; pushfq; clc; popfq; adc $0, %0\n"
+		     "mov %%r12, %%rsp" : "=&r"(popped), "=&r"(sp) : "r"(MMIO), "r"(MMIO + 0x800)
+		     : "rax", "r12", "memory", "cc");
+	GUEST_ASSERT_EQ(8, popped);
+	GUEST_ASSERT_EQ(MMIO + 0x800, sp);
 }
 
 TEST_F(emulate, stack)
 {
 	RUN_TO_END(guest_stack);
+}
+
+/* In real mode: what is pushed is popped, and far calls come back. GUEST_LOW is 0x2000. */
+asm(".pushsection .rodata\n"
+    "stack16: .code16\n"
+    "	mov	$0xf000, %ax\n"		/* a hole in the low megabyte, below */
+    "	mov	%ax, %ds\n"
+    "	mov	%ax, %ss\n"
+    "	mov	$0xe0, %sp\n"
+    "	mov	$0x1234, %bp\n"
+    "	pusha\n"
+    "	xor	%bp, %bp\n"
+    "	stc\n"
+    "	pushf\n"
+    "	clc\n"
+    "	popf\n"
+    "	popa\n"
+    "	mov	%bp, 0x50\n"		/* 0x1234 */
+    "	adc	$0, %bp\n"
+    "	mov	%bp, 0x52\n"		/* 0x1235 */
+    "	mov	%sp, 0x54\n"		/* 0xe0 */
+    "	movw	$1f - stack16 + 0x2000, 0x60\n"
+    "	mov	%cs, 0x62\n"
+    "	lcall	*0x60\n"
+    "	lcall	$0, $1f - stack16 + 0x2000\n"
+    "	mov	%bp, 0x56\n"		/* 0x1237 */
+    "	mov	%sp, 0x58\n"		/* 0xe0 */
+    "	mov	$1, %eax\n"
+    "	mov	$0x900, %dx\n"
+    "	out	%eax, %dx\n"
+    "1:	inc	%bp\n"
+    "	lret\n"
+    "stack16_end: .code64\n"
+    ".popsection");
+extern const char stack16[], stack16_end[];
+
+TEST(stack_in_real_mode)
+{
+	struct vm *vm = vm_create(VM_BARE);
+	u16 *dev = (u16 *)device;
+	struct vcpu *vcpu;
+
+	memset(device, 0, sizeof(device));
+	vm->ram = map_memory(GUEST_MEMORY);
+	ASSERT_EQ(0, vm_set_slot(vm, 0, 0, 0, 0xf0000, vm->ram));
+	memcpy(guest_ptr(vm, GUEST_LOW), stack16, stack16_end - stack16);
+	vcpu = vcpu_create(vm, 0, NULL, 0);
+	vcpu_start16(vcpu, GUEST_LOW);
+	ASSERT_EQ(REPORT_DONE, run_device(vcpu).kind);
+	EXPECT_EQ(0x1234, dev[0x50 / 2]);
+	EXPECT_EQ(0x1235, dev[0x52 / 2]);
+	EXPECT_EQ(0xe0, dev[0x54 / 2]);
+	EXPECT_EQ(0x1237, dev[0x56 / 2]);
+	EXPECT_EQ(0xe0, dev[0x58 / 2]);
+	vm_free(vm);
 }
 
 /* ---- machine status word ---- */

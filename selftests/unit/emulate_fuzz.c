@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* libFuzzer's way into property.c: make -C selftests/unit fuzz */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "property.h"
@@ -13,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *what = property_check(data, size);
 
 	if (what) {
-		fprintf(stderr, "%s: %d and %d\n", what, property_results[0], property_results[1]);
+		property_report(what);
 		abort();
 	}
 	return 0;

@@ -243,6 +243,91 @@ static bool set_mode(enum emul_mode new_mode, uint64_t *random)
 	return true;
 }
 
+/* --- Far transfers. --- */
+
+/* The descriptors as the emulator sees them: the kernel's table, and behind it the local one. */
+#define GDT_SIZE	128
+#define LDT_SIZE	(EMUL_SEG_GS + 1)
+static u64 tables[GDT_SIZE / 8 + LDT_SIZE];
+
+static u64 descriptor(const struct kvm_segment *s)
+{
+	u32 limit = s->g ? s->limit >> 12 : s->limit;
+
+	if (!s->present)
+		return 0;
+	return (limit & 0xffff) | (s->base & 0xffffff) << 16 | (u64)s->type << 40 |
+	       (u64)s->s << 44 | (u64)s->dpl << 45 | (u64)s->present << 47 |
+	       (u64)(limit >> 16) << 48 | (u64)s->l << 53 | (u64)s->db << 54 | (u64)s->g << 55 |
+	       (s->base >> 24 & 0xff) << 56;
+}
+
+/* There is only one entry of the kernel's table that is used, and known: that of our own CS. */
+static void fill_tables(struct world *w)
+{
+	static const struct kvm_segment user64 = {
+		.limit = 0xffffffff, .type = 11, .s = 1, .dpl = 3, .present = 1, .l = 1, .g = 1,
+	};
+	unsigned int i;
+
+	tables[user_cs >> 3] = descriptor(&user64);
+	for (i = 0; i < LDT_SIZE; i++)
+		tables[GDT_SIZE / 8 + i] = descriptor(&segments[i]);
+	w->tables = (u8 *)tables;
+	w->tables_len = sizeof(tables);
+	w->gdt_base = 0;
+	w->gdt_limit = GDT_SIZE - 1;
+	w->seg[EMUL_SEG_LDTR] = (struct kvm_segment){
+		.base = GDT_SIZE, .limit = LDT_SIZE * 8 - 1, .present = 1,
+		.unusable = mode == EMUL_LONG64,
+	};
+}
+
+static u16 random_code_selector(uint64_t *random)
+{
+	u16 own = mode == EMUL_LONG64 ? user_cs : segments[EMUL_SEG_CS].selector;
+	unsigned int n;
+
+	switch (unit_below(random, 8)) {
+	case 0:
+		return unit_below(random, 4);
+	case 1:
+		/* Data, or behind the table: code that is not ours would be run. */
+		n = unit_below(random, LDT_SIZE + 2);
+		if (mode == EMUL_LONG64 || (n < LDT_SIZE && (segments[n].type & 8)))
+			return own;
+		return n << 3 | 4 | unit_below(random, 4);
+	case 2:
+		return (own & ~3) | unit_below(random, 4);
+	default:
+		return own;
+	}
+}
+
+static bool is_far(const struct emul_insn *insn)
+{
+	return insn->id == EMUL_OP_RETF || insn->row->form[0] == FORM_Ap ||
+	       (insn->row->form[0] == FORM_Mp && insn->row->form[1] == FORM_NONE);
+}
+
+/* To the next instruction, or where no code can be; the pointer is in @bytes or at @target. */
+static void aim_far(struct world *w, const struct emul_insn *insn, u8 *bytes, u64 rip, u64 target,
+		    uint64_t *random)
+{
+	u64 offset = unit_below(random, 16) ? rip + insn->len : ~0ULL >> 1;
+	unsigned int size = insn->opsize, gap = insn->id == EMUL_OP_RETF ? 2 * size : size + 2;
+	u16 sel = random_code_selector(random);
+	u8 *at = bytes + insn->len - gap;
+
+	if (insn->row->form[0] != FORM_Ap) {
+		if (target - DATA_BASE > WORLD_SIZE - 16)
+			return;
+		at = w->mem + (target - DATA_BASE);
+	}
+	memcpy(at, &offset, size);
+	memcpy(at + size, &sel, 2);
+}
+
 /* An address in the data pages, more often than not near the border of two. */
 static u64 random_target(uint64_t *random)
 {
@@ -266,6 +351,7 @@ static void random_state(struct world *w, uint64_t *random)
 	w->code_len = CODE_SIZE;
 	memcpy(w->seg, segments, sizeof(segments));
 	w->seg[EMUL_SEG_TR].limit = 0;
+	fill_tables(w);
 	memset(w->page, WORLD_ABSENT, sizeof(w->page));
 	w->page[1] = w->page[2] = w->page[3] = WORLD_WRITABLE;
 	w->page[4] = WORLD_READ_ONLY;
@@ -348,12 +434,33 @@ static bool is_bit_test(const struct emul_insn *insn)
 	       insn->id == EMUL_OP_BTC;
 }
 
+/* Where the stack is, as an offset into the world. */
+static u64 stack_top(const struct world *w)
+{
+	const struct kvm_segment *ss = &w->seg[EMUL_SEG_SS];
+	u64 sp = w->gpr[EMUL_RSP];
+
+	if (mode != EMUL_LONG64)
+		sp = (u32)((ss->db ? (u32)sp : (u16)sp) + ss->base);
+	return sp - DATA_BASE;
+}
+
+/* What would trap behind the instruction is not for a test of one instruction. */
+static void clear_trap_flag(struct world *w)
+{
+	u64 at = stack_top(w) + 1;
+
+	if (at < WORLD_SIZE)
+		w->mem[at] &= ~(X86_EFLAGS_TF >> 8);
+}
+
 /* Registers that an instruction of this kind reads addresses and counts from. */
 static void prepare(struct world *w, const struct emul_insn *insn, u8 *bytes, u64 rip,
 		    uint64_t *random)
 {
 	bool memory = insn->has_modrm && insn->modrm < 0xc0;
 	unsigned int i;
+	u64 target;
 
 	w->gpr[EMUL_RSP] = random_target(random) - w->seg[EMUL_SEG_SS].base;
 	if (uses_string(insn)) {
@@ -371,8 +478,15 @@ static void prepare(struct world *w, const struct emul_insn *insn, u8 *bytes, u6
 	/* Can't be aimed, and with #AC it is not seen where it goes. */
 	if (insn->base == insn->index)
 		w->e.rflags &= ~(u64)X86_EFLAGS_AC;
+	target = random_target(random);
 	if (uses_offset(insn) || (memory && unit_below(random, 16)))
-		aim(w, insn, bytes, rip, random_target(random));
+		aim(w, insn, bytes, rip, target);
+	if (insn->id == EMUL_OP_RETF)
+		target = stack_top(w) + DATA_BASE;
+	if (is_far(insn))
+		aim_far(w, insn, bytes, rip, target, random);
+	if (insn->id == EMUL_OP_POPF)
+		clear_trap_flag(w);
 	if (insn->id == EMUL_OP_LEAVE)
 		w->gpr[EMUL_RBP] = random_target(random) - w->seg[EMUL_SEG_SS].base;
 	if (insn->id == EMUL_OP_XLAT)
@@ -472,9 +586,9 @@ static bool is_vector(const struct emul_insn *insn)
 }
 
 /*
- * Branches go elsewhere, and are not for a test that runs one instruction; the kernel has a say
- * in what segment registers hold. A bit offset that is
- * part of the address as well can't be kept small.
+ * Near branches go elsewhere, and are not for a test that runs one instruction; the kernel has a
+ * say in what data segment registers hold. A bit offset that is part of the address as well can't
+ * be kept small.
  */
 static bool is_suitable(const struct emul_insn *insn)
 {
@@ -490,6 +604,8 @@ static bool is_suitable(const struct emul_insn *insn)
 	switch (insn->id) {
 	case EMUL_OP_CALL:
 	case EMUL_OP_JMP:
+		/* AMD's CPUs have no far pointers with 64 bits of offset. */
+		return is_far(insn) && insn->opsize != 8;
 	case EMUL_OP_RET:
 	case EMUL_OP_LES:
 	case EMUL_OP_LDS:
@@ -544,6 +660,22 @@ static void run_native(const struct world *w, u64 rip, bool vectors)
 	native_run(vectors, mode != EMUL_LONG64);
 }
 
+/*
+ * A fault in the middle: the registers that were popped, and what is below the stack pointer, are
+ * nobody's then; AMD's CPUs have loaded and stored some of it.
+ */
+static bool leaves_traces(const struct world *w)
+{
+	switch (w->e.insn.id) {
+	case EMUL_OP_CALL:
+	case EMUL_OP_PUSHA:
+	case EMUL_OP_POPA:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static const char *compare_fault(const struct world *w, int rc, u64 rip)
 {
 	const struct emul_fault *f = &w->e.fault;
@@ -553,7 +685,8 @@ static const char *compare_fault(const struct world *w, int rc, u64 rip)
 	if (!native_fault.happened)
 		return NULL;
 	/* If both of its operands fault, either may come first: AMD's CPUs take the second. */
-	if (w->e.insn.id == EMUL_OP_CMPS && native_fault.rip == rip)
+	if ((w->e.insn.id == EMUL_OP_CMPS || w->e.insn.id == EMUL_OP_RETF) &&
+	    native_fault.rip == rip)
 		return NULL;
 	if (f->vector != native_fault.vector || native_fault.rip != rip || w->e.rip != rip)
 		return "exception";
@@ -581,13 +714,14 @@ static const char *compare_state(const struct world *w, int rc, u64 rip, bool ve
 {
 	bool ok = rc == EMUL_OK;
 	const char *what = compare_fault(w, rc, rip);
-	u64 flags = STATUS_FLAGS | X86_EFLAGS_DF;
+	u64 flags = STATUS_FLAGS | X86_EFLAGS_DF | X86_EFLAGS_IF | X86_EFLAGS_IOPL |
+		    X86_EFLAGS_NT | X86_EFLAGS_AC | X86_EFLAGS_ID;
 
 	if (what)
 		return what;
 	if (ok)
 		flags &= ~undefined_flags(w);
-	if (ok && undefined_result(w))
+	if (ok ? undefined_result(w) : leaves_traces(w))
 		return NULL;
 	if (!same_registers(w))
 		return "registers";
@@ -654,7 +788,7 @@ static int one_case(uint64_t *random)
 	w = before;
 	w.e.gpr = w.gpr;
 	rc = world_run(&w, 10000);
-	if (w.outside)
+	if (w.outside || (rc == EMUL_OK && w.e.rip != rip + insn.len))
 		return 0;
 	vectors = is_vector(&insn);
 	run_native(&before, rip, vectors);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Restarting is invisible: every random instruction, in every mode, does to devices that user
- * space answers what it does to memory. property.c says it in full.
+ * space answers, and while it loses races with the page tables, what it does to memory. property.c
+ * says it in full.
  */
 #include "generate.h"
 #include "property.h"
@@ -11,20 +12,8 @@
 
 static unsigned long with_devices, executed;
 
-static void report(const char *what, unsigned long i)
-{
-	const struct world *a = &property_worlds[0], *b = &property_worlds[1];
-	unsigned int n;
-
-	printf("# case %lu: %s: mode %d, %d and %d:", i, what, a->e.mode, property_results[0],
-	       property_results[1]);
-	for (n = 0; n < b->e.insn.len; n++)
-		printf(" %02x", b->e.insn.bytes[n]);
-	printf(", #%d and #%d\n", a->e.fault.vector, b->e.fault.vector);
-}
-
 /* Random state, and an instruction that is likely to be one: property.c takes it from the end. */
-static bool one_case(uint64_t *random, unsigned long i)
+static bool one_case(uint64_t *random)
 {
 	uint64_t input[INPUT_SIZE / 8];
 	const char *what;
@@ -38,7 +27,7 @@ static bool one_case(uint64_t *random, unsigned long i)
 	executed += property_results[1] <= EMUL_AGAIN;
 	with_devices += property_results[1] <= EMUL_AGAIN && property_worlds[1].exit_count;
 	if (what)
-		report(what, i);
+		property_report(what);
 	return !what;
 }
 
@@ -50,7 +39,7 @@ int main(int argc, char **argv)
 	unit_options(argc, argv, 50000);
 	random = unit_seed;
 	for (i = 0; i < unit_count && bad < 10; i++)
-		bad += !one_case(&random, i);
+		bad += !one_case(&random);
 	printf("# %lu run, %lu executed, %lu of them suspended, %lu bad\n", i, executed,
 	       with_devices, bad);
 	unit_result(!bad && with_devices > unit_count / 50, "restarting is invisible");

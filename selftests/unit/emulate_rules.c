@@ -81,6 +81,11 @@ static void mmio_read_modify_write(void)
 	CHECK(w.exits[0].kind == EMUL_PIECE_MMIO_READ);
 	CHECK(w.exits[1].kind == EMUL_PIECE_MMIO_WRITE);
 	CHECK(w.exits[1].data == 0x0807060504031201);
+	/* Half of it is memory: that is changed last, and once. */
+	w.gpr[EMUL_RBX] = BASE + 0x1ffe;
+	w.mem[0x1ffe] = 0x70;
+	CODE("\x83\x03\x11");			/* addl $0x11, (%rbx) */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.exit_count == 4 && w.mem[0x1ffe] == 0x81);
 }
 
 static void mmio_movs(void)
@@ -681,8 +686,170 @@ static void far_jumps(void)
 	CHECK(faulted(jump_far("\x48\xff\x2b", 3, 1ULL << 50, 8, 0x08), GP_VECTOR, true, 0));
 	CHECK(faulted(jump_far("\xff\x2b", 2, 0, 4, 0x10), GP_VECTOR, true, 0x10));
 	CHECK(faulted(jump_far("\xff\x2b", 2, 0, 4, 0), GP_VECTOR, true, 0));
-	CHECK(jump_far("\xff\x2b", 2, 0, 4, 0x30) == EMUL_UNHANDLED);
+	/* A task, which long mode does not switch to */
+	CHECK(faulted(jump_far("\xff\x2b", 2, 0, 4, 0x30), GP_VECTOR, true, 0x30));
 	CHECK(w.seg[EMUL_SEG_CS].selector == 0x28 && w.e.rip == BASE);
+	with_gdt(EMUL_PROT32);
+	w.efer = 0;
+	CHECK(jump_far("\xff\x2b", 2, 0, 4, 0x30) == EMUL_UNHANDLED);
+}
+
+static u64 stacked(unsigned int at, unsigned int size)
+{
+	u64 val = 0;
+
+	memcpy(&val, w.mem + at, size);
+	return val;
+}
+
+/* The return address is pushed when nothing else can go wrong; to other privileges we do not go. */
+static void far_calls(void)
+{
+	with_gdt(EMUL_LONG64);
+	w.seg[EMUL_SEG_CS].selector = 0x08;
+	w.gpr[EMUL_RSP] = BASE + 0x1808;
+	CHECK(jump_far("\xff\x1b", 2, 0x5678, 4, 0x28) == EMUL_OK);	/* lcall *(%rbx) */
+	CHECK(w.e.rip == 0x5678 && w.seg[EMUL_SEG_CS].selector == 0x28);
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x1800 && stacked(0x1800, 4) == BASE + 2);
+	CHECK(stacked(0x1804, 4) == 0x08);
+	CODE("\xca\x08\x00");			/* lret $8 */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == BASE + 2);
+	CHECK(w.gpr[EMUL_RSP] == BASE + 0x1810 && w.seg[EMUL_SEG_CS].selector == 0x08);
+	memcpy(w.mem + 0x1810, "\0\0\0\0\x0b", 5);
+	CODE("\xcb");				/* lret to CPL 3 */
+	CHECK(world_run(&w, 1) == EMUL_UNHANDLED && w.gpr[EMUL_RSP] == BASE + 0x1810);
+	w.mem[0x1814] = 0x30;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0x30));
+	w.mem[0x1814] = 3;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0));
+	w.cpl = 3;
+	w.mem[0x1814] = 0x08;
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, true, 0x08));
+	/* No room for one of the two */
+	w.cpl = 0;
+	w.page[1] = WORLD_READ_ONLY;
+	w.page[2] = WORLD_WRITABLE;
+	w.gpr[EMUL_RSP] = BASE + 0x2004;
+	memset(w.mem + 0x2000, 0, 4);
+	w.gpr[EMUL_RBX] = BASE + 0x3000;
+	memcpy(w.mem + 0x3000, "\0\0\0\0\x28", 6);
+	CODE("\xff\x1b");
+	CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 3) && w.e.fault.cr2 == BASE + 0x1ffc);
+	CHECK(stacked(0x2000, 4) == 0 && w.gpr[EMUL_RSP] == BASE + 0x2004);
+}
+
+static void in_real_mode(const char *code, unsigned int len, u64 sp)
+{
+	world_init(&w, EMUL_REAL, BASE);
+	w.seg[EMUL_SEG_CS].base = w.seg[EMUL_SEG_SS].base = BASE - 0x8000;
+	w.seg[EMUL_SEG_CS].selector = (BASE - 0x8000) >> 4;
+	w.gpr[EMUL_RSP] = 0xffff0000 | sp;
+	world_code(&w, BASE, code, len);
+	w.e.rip = 0x8000;
+}
+
+static void far_real_mode(void)
+{
+	in_real_mode("\x9a\x34\x12\xcd\xab", 5, 0x9000);		/* lcall $0xabcd, $0x1234 */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == 0x1234);
+	CHECK(w.seg[EMUL_SEG_CS].selector == 0xabcd && w.seg[EMUL_SEG_CS].base == 0xabcd0);
+	CHECK(w.gpr[EMUL_RSP] == 0xffff8ffc && stacked(0x1000 - 4, 4) == 0x08008005);
+	in_real_mode("\x66\xcb", 2, 0x9000);				/* lretl */
+	memcpy(w.mem + 0x1000, "\x78\x56\0\0\x20\x10\xff\xff", 8);
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == 0x5678);
+	CHECK(w.seg[EMUL_SEG_CS].base == 0x10200 && w.gpr[EMUL_RSP] == 0xffff9008);
+	in_real_mode("\x66\xcb", 2, 0x9000);
+	memcpy(w.mem + 0x1000, "\0\0\1\0", 4);
+	CHECK(faulted(world_run(&w, 1), GP_VECTOR, false, 0));
+	/* The two words are at 1 and behind the end. */
+	in_real_mode("\x9a\0\0\0\0", 5, 3);
+	w.seg[EMUL_SEG_SS].base = BASE;
+	CHECK(faulted(world_run(&w, 1), SS_VECTOR, false, 0));
+	in_real_mode("\xea\x34\x12\xcd\xab", 5, 3);			/* ljmp */
+	CHECK(world_run(&w, 1) == EMUL_OK && w.e.rip == 0x1234);
+	CHECK(w.seg[EMUL_SEG_CS].base == 0xabcd0);
+}
+
+static void all_registers(void)
+{
+	unsigned int i;
+
+	in_real_mode("\x60", 1, 0x9000);				/* pusha */
+	for (i = 0; i < 8; i++)
+		if (i != EMUL_RSP)
+			w.gpr[i] = 0x11110101 * (i + 1);
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RSP] == 0xffff8ff0);
+	for (i = 0; i < 8; i++)
+		CHECK(stacked(0xffe - 2 * i, 2) == (i == EMUL_RSP ? 0x9000 : 0x0101 * (i + 1)));
+	w.mem[0xff0 + 6] = 0xee;					/* SP is not taken */
+	memset(w.mem + 0xff0 + 14, 0x77, 2);
+	world_code(&w, BASE, "\x61", 1);				/* popa */
+	w.e.rip = 0x8000;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.gpr[EMUL_RSP] == 0xffff9000);
+	CHECK(w.gpr[EMUL_RDI] == 0x88880808 && w.gpr[EMUL_RAX] == 0x11117777);
+	/* An odd stack pointer does not get round the end, and no device is written before. */
+	in_real_mode("\x60", 1, 0x8007);
+	w.seg[EMUL_SEG_SS].limit = 0x7fff;
+	CHECK(faulted(world_run(&w, 1), SS_VECTOR, false, 0));
+	world_init(&w, EMUL_PROT32, BASE);
+	w.page[1] = WORLD_READ_ONLY;
+	w.page[2] = WORLD_DEVICE;
+	w.gpr[EMUL_RSP] = BASE + 0x201c;
+	CODE("\x60");
+	CHECK(faulted(world_run(&w, 1), PF_VECTOR, true, 3) && !w.exit_count);
+	/* Over the border of two: a piece more than registers */
+	w.page[1] = WORLD_DEVICE;
+	w.gpr[EMUL_RSP] = BASE + 0x200e;
+	w.e.rip = BASE;
+	CHECK(world_run(&w, 1) == EMUL_OK && w.exit_count == 9);
+}
+
+static u64 popf(enum emul_mode mode, unsigned int cpl, u64 rflags, const char *code, u64 val)
+{
+	world_init(&w, mode, BASE);
+	w.cpl = cpl;
+	w.seg[EMUL_SEG_SS].base = mode == EMUL_VM86 ? BASE : 0;
+	w.seg[EMUL_SEG_CS].base = mode == EMUL_VM86 ? BASE : 0;
+	w.gpr[EMUL_RSP] = 0x1000 + (mode == EMUL_VM86 ? 0 : BASE);
+	w.e.rflags = rflags;
+	memcpy(w.mem + 0x1000, &val, 8);
+	world_code(&w, BASE, code, 2);
+	if (mode == EMUL_VM86)
+		w.e.rip = 0;
+	return world_run(&w, 1) == EMUL_OK ? w.e.rflags : w.e.fault.vector;
+}
+
+#define IOPL(n) ((u64)(n) << X86_EFLAGS_IOPL_BIT)
+
+/* SDM Vol. 2, "POPF", table 4-16 */
+static void flags(void)
+{
+	const u64 keep = X86_EFLAGS_VIF | X86_EFLAGS_VIP, all = 0x3f7fd7;
+
+	CHECK(popf(EMUL_LONG64, 0, 2 | X86_EFLAGS_RF, "\x9d", ~0ULL) == (all & ~0x1b0000));
+	CHECK(popf(EMUL_LONG64, 0, 2 | keep, "\x9d", 0) == (2 | keep));
+	CHECK(popf(EMUL_LONG64, 0, 2 | X86_EFLAGS_ID, "\x66\x9d", ~0ULL) ==
+	      ((all & 0xffff) | X86_EFLAGS_ID));
+	CHECK(popf(EMUL_LONG64, 3, 2 | IOPL(1), "\x9d", ~0ULL) ==
+	      ((all & ~0x1b3200) | IOPL(1)));
+	CHECK(popf(EMUL_LONG64, 3, 2 | IOPL(3) | X86_EFLAGS_IF, "\x9d", 0) == (2 | IOPL(3)));
+	CHECK(popf(EMUL_VM86, 3, 2 | X86_EFLAGS_VM | IOPL(3), "\x9d", ~0ULL) ==
+	      ((all & 0xffff) | X86_EFLAGS_VM));
+	CHECK(popf(EMUL_VM86, 3, 2 | X86_EFLAGS_VM | IOPL(3), "\x66\x9d", 0) ==
+	      (2 | X86_EFLAGS_VM | IOPL(3)));
+	CHECK(popf(EMUL_VM86, 3, 2 | X86_EFLAGS_VM, "\x9d", 0) == GP_VECTOR);
+	/* Virtual-8086 mode extensions are not done here. */
+	w.cr4 |= X86_CR4_VME;
+	CHECK(world_run(&w, 1) == EMUL_UNHANDLED);
+	/* PUSHF shows neither RF nor VM. */
+	popf(EMUL_LONG64, 0, 2, "\x9d", all & ~X86_EFLAGS_TF);
+	w.e.rflags |= X86_EFLAGS_RF;
+	CODE("\x9c");
+	CHECK(world_run(&w, 1) == EMUL_OK && stacked(0x1000, 8) == (all & ~0x1b0100));
+	popf(EMUL_VM86, 3, 2 | X86_EFLAGS_VM | IOPL(3), "\x66\x9d", 0);
+	world_code(&w, BASE, "\x66\x9c", 2);
+	w.e.rip = 0;
+	CHECK(world_run(&w, 1) == EMUL_OK && stacked(0x1000, 4) == (2 | IOPL(3)));
 }
 
 /* ENTER, LEAVE, SMSW, LMSW */
@@ -760,6 +927,10 @@ static const struct {
 	RULE(load_segments, "MOV to a segment register"),
 	RULE(load_stack_segment, "MOV to SS, and segments in real mode"),
 	RULE(far_jumps, "JMP through a far pointer"),
+	RULE(far_calls, "CALL and RET through far pointers"),
+	RULE(far_real_mode, "far transfers in real mode"),
+	RULE(all_registers, "PUSHA and POPA"),
+	RULE(flags, "PUSHF and POPF"),
 	RULE(stack_frames_and_msw, "ENTER, LEAVE, SMSW, LMSW"),
 	RULE(division, "limits of IDIV"),
 	RULE(canonical, "non-canonical addresses"),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <stdio.h>
 #include <string.h>
 
 #include "property.h"
@@ -109,18 +110,23 @@ static void take_world(struct input *in, struct world *w)
 		w->mem[w->e.rip + i] = property_code_mode < 0 ? take(in, 1) : property_code[i];
 	if (w->page[2] == WORLD_DEVICE)
 		w->page[2] = WORLD_WRITABLE;
+	/* What wraps to address 0 is two ops, and after the first of them it is too late. */
+	w->races = take(in, 2) & take(in, 2);
+	if (base + WORLD_SIZE > 0xffffffff)
+		w->races = 0;
 	w->e.rip += base - (mode == EMUL_LONG64 ? 0 : w->seg[EMUL_SEG_CS].base);
 	if (mode != EMUL_LONG64)
 		w->e.rip = (u32)w->e.rip;
 }
 
-/* The same world with memory in place of devices */
+/* The same world with memory in place of devices, and no races lost */
 static void without_devices(struct world *to, const struct world *from)
 {
 	unsigned int i;
 
 	*to = *from;
 	to->e.gpr = to->gpr;
+	to->races = 0;
 	for (i = 0; i < WORLD_PAGES; i++)
 		if (to->page[i] == WORLD_DEVICE)
 			to->page[i] = WORLD_WRITABLE;
@@ -159,6 +165,16 @@ static const char *check_alone(const struct world *w, int rc)
 	return NULL;
 }
 
+/*
+ * Batches of port I/O are cut at devices: the number of iterations may differ. And the I/O
+ * permission bitmap, which INS may write over, is looked at once for a batch.
+ */
+static bool is_comparable(const struct world *b)
+{
+	return property_results[0] != EMUL_AGAIN && property_results[1] != EMUL_AGAIN &&
+	       !(b->e.insn.id == EMUL_OP_INS && b->cpl);
+}
+
 const char *property_check(const u8 *data, size_t size)
 {
 	struct world *a = &property_worlds[0], *b = &property_worlds[1];
@@ -173,8 +189,32 @@ const char *property_check(const u8 *data, size_t size)
 	what = check_alone(a, property_results[0]);
 	if (!what)
 		what = check_alone(b, property_results[1]);
-	/* Batches of port I/O are cut at devices: the number of iterations may differ. */
-	if (!what && property_results[0] != EMUL_AGAIN && property_results[1] != EMUL_AGAIN)
+	if (!what && is_comparable(b))
 		what = compare(a, b, property_results);
 	return what;
+}
+
+static void print_registers(const struct world *w, int result)
+{
+	unsigned int i;
+
+	printf("#   %d, #%d, rip %llx rflags %llx", result, w->e.fault.vector,
+	       (unsigned long long)w->e.rip, (unsigned long long)w->e.rflags);
+	for (i = 0; i < 16; i++)
+		printf(" %llx", (unsigned long long)w->gpr[i]);
+	printf("\n");
+}
+
+void property_report(const char *what)
+{
+	const struct emul_insn *insn = &property_worlds[1].e.insn;
+	unsigned int i;
+
+	printf("# %s: mode %d:", what, property_worlds[1].e.mode);
+	for (i = 0; i < insn->len; i++)
+		printf(" %02x", insn->bytes[i]);
+	printf("\n");
+	for (i = 0; i < 2; i++)
+		print_registers(&property_worlds[i], property_results[i]);
+	fflush(stdout);
 }

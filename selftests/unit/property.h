@@ -15,6 +15,9 @@
  */
 const char *property_check(const u8 *data, size_t size);
 
+/* Print it, and what was run. */
+void property_report(const char *what);
+
 /* If @property_code_mode is not negative: the code, in place of what @data has. */
 extern u8 property_code[16];
 extern int property_code_mode;

@@ -60,9 +60,16 @@ static unsigned int to_page_end(u64 la, unsigned int len)
 	return room < len ? room : len;
 }
 
-static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
+static bool loses_race(struct world *w)
 {
-	struct world *w = world_of(e);
+	bool lost = w->races & 1;
+
+	w->races >>= 1;
+	return lost;
+}
+
+static int check_range(struct world *w, u64 la, unsigned int len, bool write)
+{
 	int rc, res = EMUL_OK;
 	unsigned int n;
 	u8 kind;
@@ -78,17 +85,16 @@ static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
 	return res;
 }
 
-static int access_memory(struct world *w, u64 la, u8 *buf, unsigned int len, bool write)
+/* The pages that are devices, or those that are not */
+static int access_kind(struct world *w, u64 la, u8 *buf, unsigned int len, bool write, bool device)
 {
 	unsigned int n;
 	int rc;
 
-	/* On a page crossing nothing is touched unless all of it may be. */
-	rc = op_probe(&w->e, la, len, write);
-	if (rc == EMUL_FAULT)
-		return rc;
 	for (; len; la += n, buf += n, len -= n) {
 		n = to_page_end(la, len);
+		if (device != (check_range(w, la, n, write) == EMUL_SUSPEND))
+			continue;
 		rc = access_range(w, la, buf, n, write);
 		if (rc)
 			return rc;
@@ -96,15 +102,39 @@ static int access_memory(struct world *w, u64 la, u8 *buf, unsigned int len, boo
 	return EMUL_OK;
 }
 
+/* On a page crossing nothing is touched unless all of it may be, and devices come first. */
+static int access_memory(struct world *w, u64 la, u8 *buf, unsigned int len, bool write)
+{
+	int rc = check_range(w, la, len, write);
+
+	if (rc != EMUL_FAULT)
+		rc = access_kind(w, la, buf, len, write, true);
+	return rc ? rc : access_kind(w, la, buf, len, write, false);
+}
+
+static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
+{
+	struct world *w = world_of(e);
+
+	return loses_race(w) ? EMUL_AGAIN : check_range(w, la, len, write);
+}
+
 static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why)
 {
-	(void)why;
-	return access_memory(world_of(e), la, buf, len, false);
+	struct world *w = world_of(e);
+
+	if (why == EMUL_READ_SYSTEM && w->tables && la + len <= w->tables_len) {
+		memcpy(buf, w->tables + la, len);
+		return EMUL_OK;
+	}
+	return loses_race(w) ? EMUL_AGAIN : access_memory(w, la, buf, len, false);
 }
 
 static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 {
-	return access_memory(world_of(e), la, (u8 *)buf, len, true);
+	struct world *w = world_of(e);
+
+	return loses_race(w) ? EMUL_AGAIN : access_memory(w, la, (u8 *)buf, len, true);
 }
 
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new, unsigned int len)
@@ -113,11 +143,13 @@ static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new, 
 	u8 now[16];
 	int rc;
 
+	if (loses_race(w))
+		return EMUL_AGAIN;
 	if (w->cmpxchg_fails) {
 		w->cmpxchg_fails--;
 		return EMUL_AGAIN;
 	}
-	if (op_probe(e, la, len, true) == EMUL_OK) {
+	if (check_range(w, la, len, true) == EMUL_OK) {
 		rc = access_memory(w, la, now, len, false);
 		if (rc)
 			return rc;
@@ -138,6 +170,8 @@ static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
 		memcpy(buf, w->code + (la - w->code_base), len);
 		return EMUL_OK;
 	}
+	if (loses_race(w))
+		return EMUL_AGAIN;
 	if (check_page(w, la, false, false, &kind))
 		return page_fault(w, la, false, false, true);
 	if (la - w->base + len > w->max_fetched)
@@ -314,11 +348,12 @@ static int run_once(struct world *w)
 	int rc;
 
 	memcpy(gpr, w->gpr, sizeof(gpr));
+	w->e.repeat = false;
 	emul_replay_restart(&w->replay);
 	rc = emul_decode(&w->e);
 	if (rc == EMUL_OK)
 		rc = emul_execute(&w->e);
-	if (rc != EMUL_OK && rc != EMUL_AGAIN &&
+	if (rc != EMUL_OK && !(rc == EMUL_AGAIN && w->e.repeat) &&
 	    (memcmp(gpr, w->gpr, sizeof(gpr)) || rip != w->e.rip || rflags != w->e.rflags))
 		w->changed = true;
 	return rc;
@@ -335,7 +370,8 @@ int world_run(struct world *w, unsigned int max)
 			answer(w);
 			continue;
 		}
-		emul_replay_forget(&w->replay);
+		if (rc != EMUL_AGAIN || w->e.repeat)
+			emul_replay_forget(&w->replay);
 		if (rc != EMUL_AGAIN || --max == 0)
 			return rc;
 	}

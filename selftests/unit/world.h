@@ -35,11 +35,13 @@ struct world_exit {
  * @base: linear address of mem[0]
  * @outside: some access went further away from the pages than one page
  * @code: if not NULL, instructions are fetched from here, all of it present: @code_base on
+ * @tables: if not NULL, descriptors are read from here, @tables_len bytes at 0
  * @exits: what user space has seen, in order
  * @device: what a device read gives: one byte more for each byte read
  * @device_is_memory: devices are backed by mem[] instead
- * @changed: registers changed although the result was neither EMUL_OK nor EMUL_AGAIN
+ * @changed: registers changed although nothing was done
  * @cmpxchg_fails: that many locked accesses lose their race
+ * @races: a bit for each op to come that reaches memory: it loses a race with the page tables
  */
 struct world {
 	struct emul e;
@@ -57,6 +59,8 @@ struct world {
 	const u8 *code;
 	u64 code_base;
 	unsigned int code_len;
+	const u8 *tables;
+	unsigned int tables_len;
 	struct emul_replay replay;
 	struct world_exit exits[64];
 	unsigned int exit_count;
@@ -65,6 +69,7 @@ struct world {
 	bool device_is_memory;
 	bool changed;
 	unsigned int cmpxchg_fails;
+	u32 races;
 	u8 pio[4096];
 	u32 max_fetched;	/* end of the code read so far, in mem[] */
 };

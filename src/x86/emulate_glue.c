@@ -150,11 +150,16 @@ static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 	struct piece p[2];
 	int rc = locate_all(e, la, len, user_access(emul_vcpu(e)) | X86_PF_WRITE, p);
 
-	if (!rc)
-		rc = write_piece(e, &p[0], buf);
-	if (!rc && p[1].len)
-		rc = write_piece(e, &p[1], buf + p[0].len);
-	return rc;
+	unsigned int first;
+
+	if (rc)
+		return rc;
+	if (!p[1].len)
+		return write_piece(e, &p[0], buf);
+	/* A device before memory, which must not have changed when user space is asked. */
+	first = p[0].memory && !p[1].memory;
+	rc = write_piece(e, &p[first], buf + (first ? p[0].len : 0));
+	return rc ? rc : write_piece(e, &p[!first], buf + (first ? 0 : p[0].len));
 }
 
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
@@ -561,10 +566,14 @@ static int execute(struct vcpu *vcpu)
 		rc = emul_execute(e);
 		if (rc == EMUL_SUSPEND)
 			return ask_user(vcpu);
+		/* A race was lost: what devices have answered stays answered. */
+		if (rc == EMUL_AGAIN && !e->repeat)
+			continue;
 		emul_replay_forget(&vcpu->arch.replay);
-		if (rc == EMUL_OK || (rc == EMUL_AGAIN && e->repeat))
+		if (rc == EMUL_OK || rc == EMUL_AGAIN)
 			commit(vcpu);
 	} while (rc == EMUL_AGAIN && !e->single_step && --n && !interrupted(vcpu));
+	emul_replay_forget(&vcpu->arch.replay);
 
 	if (rc == EMUL_FAULT)
 		raise(vcpu, &e->fault);

@@ -30,9 +30,9 @@ enum emul_result {
 	EMUL_OK = 0,
 	/**
 	 * @EMUL_AGAIN: run emul_execute() again, rip is still at the instruction. One iteration
-	 * of a REP string is committed (emul.repeat), or a race was lost, by a locked access or
-	 * by an op, and nothing changed. The caller forgets its replay log, looks for
-	 * interrupts, and comes back.
+	 * of a REP string is committed (emul.repeat): the caller forgets its replay log, looks
+	 * for interrupts, and comes back. Or a race was lost, by a locked access or by an op, and
+	 * nothing changed: the log stays, so that no device is asked twice.
 	 */
 	EMUL_AGAIN,
 	/** @EMUL_FAULT: nothing changed; inject the exception in emul.fault */
@@ -247,7 +247,10 @@ struct emul_ops {
 	int (*fetch)(struct emul *e, u64 la, void *buf, unsigned int len);
 	/** @read: read memory */
 	int (*read)(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why);
-	/** @write: write memory; on a page crossing, no page is written unless both may be */
+	/**
+	 * @write: write memory; on a page crossing, no page is written unless both may be, and a
+	 * device before memory
+	 */
 	int (*write)(struct emul *e, u64 la, const void *buf, unsigned int len);
 	/**
 	 * @compare_swap: replace @old by @new at once, @len is 1, 2, 4, 8 or 16. EMUL_AGAIN: there was

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Handlers of the general-purpose instructions, strings apart. A handler finds its operands in
+ * Handlers of the general-purpose instructions, strings and the stack apart. A handler finds its operands in
  * e->op[].val and leaves the result in e->op[0].val; flags go to e->new_rflags. Flags that the
  * SDM calls undefined are left alone or come out as the formula gives them.
  */
@@ -738,98 +738,6 @@ int emul_exec_idiv(struct emul *e)
 	if (quot > emul_sign(size) - !quot_neg)
 		return emul_raise(e, DE_VECTOR);
 	return write_quotient(e, quot_neg ? -quot : quot, num_neg ? -rem : rem, size);
-}
-
-int emul_exec_push(struct emul *e)
-{
-	return emul_push(e, e->op[0].val, e->insn.opsize);
-}
-
-/* The address of a destination relative to rSP is taken after the pop. */
-int emul_exec_pop(struct emul *e)
-{
-	u64 val;
-	int rc;
-
-	rc = emul_pop(e, &val, e->insn.opsize);
-	if (!rc)
-		rc = emul_resolve(e, 0, true);
-	if (rc)
-		return rc;
-	e->op[0].val = val;
-	return emul_store(e, &e->op[0], 0);
-}
-
-static int call_to(struct emul *e, u64 target)
-{
-	u64 back = e->new_rip;
-	int rc;
-
-	rc = emul_code_target(e, target & emul_mask(e->insn.opsize));
-	return rc ? rc : emul_push(e, back, e->insn.opsize);
-}
-
-int emul_exec_call(struct emul *e)
-{
-	return call_to(e, e->op[0].val);
-}
-
-int emul_exec_call_rel(struct emul *e)
-{
-	return call_to(e, e->new_rip + e->insn.imm);
-}
-
-int emul_exec_jmp(struct emul *e)
-{
-	return emul_code_target(e, e->op[0].val);
-}
-
-int emul_exec_ret(struct emul *e)
-{
-	unsigned int width = emul_stack_size(e);
-	u64 target;
-	int rc;
-
-	rc = emul_pop(e, &target, e->insn.opsize);
-	if (rc)
-		return rc;
-	emul_reg_write(e, EMUL_RSP, emul_reg_read(e, EMUL_RSP, width) + e->insn.imm, width);
-	return emul_code_target(e, target);
-}
-
-/*
- * Only level 0, the one that compilers use; the others copy frame pointers. A write through the
- * new stack pointer must be possible.
- */
-int emul_exec_enter(struct emul *e)
-{
-	unsigned int width = emul_stack_size(e), size = e->insn.opsize;
-	u64 frame, la;
-	int rc;
-
-	if (e->insn.imm2 & 31)
-		return EMUL_UNHANDLED;
-	rc = emul_push(e, emul_reg_read(e, EMUL_RBP, size), size);
-	if (rc)
-		return rc;
-	frame = emul_reg_read(e, EMUL_RSP, width);
-	emul_reg_write(e, EMUL_RBP, frame, size);
-	emul_reg_write(e, EMUL_RSP, frame - e->insn.imm, width);
-	rc = emul_linear(e, EMUL_SEG_SS, emul_reg_read(e, EMUL_RSP, width), size, true, &la);
-	return rc ? rc : emul_probe(e, la, size, true);
-}
-
-int emul_exec_leave(struct emul *e)
-{
-	unsigned int width = emul_stack_size(e), size = e->insn.opsize;
-	u64 val;
-	int rc;
-
-	emul_reg_write(e, EMUL_RSP, emul_reg_read(e, EMUL_RBP, width), width);
-	rc = emul_pop(e, &val, size);
-	if (!rc)
-		emul_reg_write(e, EMUL_RBP, val, size);
-	return rc;
 }
 
 /* User-mode instruction prevention: CR4.UMIP */

@@ -155,8 +155,9 @@ extern const struct emul_opcode *const emul_map_vex[4];
 	X(not) X(neg) X(inc) X(dec) X(shift) X(shld) X(shrd)			\
 	X(xchg) X(xadd) X(cmpxchg) X(cmpxchg_wide) X(bt) X(bts) X(btr) X(btc)	\
 	X(bsf) X(bsr) X(mul) X(imul) X(imul3) X(div) X(idiv)			\
-	X(push) X(pop) X(call_rel) X(call) X(jmp) X(ret) X(enter) X(leave)	\
-	X(mov_sreg) X(push_sreg) X(pop_sreg) X(load_far) X(jmp_far)		\
+	X(push) X(pop) X(pusha) X(popa) X(pushf) X(popf) X(call_rel) X(call) X(jmp) X(ret) X(enter) X(leave)	\
+	X(mov_sreg) X(push_sreg) X(pop_sreg) X(load_far)			\
+	X(jmp_far) X(call_far) X(ret_far)					\
 	X(smsw) X(lmsw)								\
 	X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in) X(out)	\
 	X(xlat) X(clflush)						\
@@ -218,6 +219,7 @@ int emul_linear(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, bo
 		u64 *la);
 int emul_code_target(struct emul *e, u64 target);
 unsigned int emul_stack_size(struct emul *e);
+int emul_check_pushes(struct emul *e, unsigned int n, unsigned int size);
 int emul_push(struct emul *e, u64 val, unsigned int size);
 int emul_pop(struct emul *e, u64 *val, unsigned int size);
 

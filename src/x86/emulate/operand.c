@@ -109,8 +109,7 @@ static bool wants_alignment(struct emul *e, u64 la, unsigned int size)
 {
 	unsigned int align = size < 16 ? size : 16;
 
-	/* Far pointers are two accesses, and not looked at. */
-	return !(size & (size - 1)) && (la & (align - 1)) && (e->rflags & X86_EFLAGS_AC) &&
+	return (la & (align - 1)) && (e->rflags & X86_EFLAGS_AC) &&
 	       (e->ops->sysreg(e, EMUL_CR0) & X86_CR0_AM) && e->ops->sysreg(e, EMUL_CPL) == 3;
 }
 
@@ -208,6 +207,27 @@ int emul_push(struct emul *e, u64 val, unsigned int size)
 	return EMUL_OK;
 }
 
+/*
+ * May @n values be pushed? Where there is no room for all of them none shall be: a device must not
+ * see some of them twice. A 16-bit stack pointer may wrap in between.
+ */
+int emul_check_pushes(struct emul *e, unsigned int n, unsigned int size)
+{
+	unsigned int width = emul_stack_size(e), i;
+	u64 sp = emul_reg_read(e, EMUL_RSP, 8), la;
+	int rc;
+
+	for (i = 1; i <= n; i++) {
+		rc = emul_linear(e, EMUL_SEG_SS, (sp - i * size) & emul_mask(width), size, true,
+				 &la);
+		if (!rc)
+			rc = emul_probe(e, la, size, true);
+		if (rc)
+			return rc;
+	}
+	return EMUL_OK;
+}
+
 int emul_pop(struct emul *e, u64 *val, unsigned int size)
 {
 	unsigned int width = emul_stack_size(e);
@@ -255,18 +275,24 @@ int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len)
 
 int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 {
-	unsigned int first = before_wrap(e, la, len);
+	unsigned int first = before_wrap(e, la, len), second = len - first;
+	const u8 *rest = (const u8 *)buf + first;
 	int rc;
 
-	if (first < len) {
-		rc = emul_probe(e, 0, len - first, true);
-		if (rc)
-			return rc;
+	if (!second)
+		return e->ops->write(e, la, buf, len);
+	rc = emul_probe(e, la, first, true);
+	if (!rc)
+		rc = e->ops->probe(e, 0, second, true);
+	if (rc == EMUL_OK) {
+		rc = e->ops->write(e, la, buf, first);
+		return rc ? rc : e->ops->write(e, 0, rest, second);
 	}
-	rc = e->ops->write(e, la, buf, first);
-	if (rc || first == len)
+	if (rc != EMUL_SUSPEND)
 		return rc;
-	return e->ops->write(e, 0, (const u8 *)buf + first, len - first);
+	/* A device comes first: memory must not have changed when it makes us begin again. */
+	rc = e->ops->write(e, 0, rest, second);
+	return rc ? rc : e->ops->write(e, la, buf, first);
 }
 
 /* Read what will be written: it must be writable, and the CPU checks that before it reads. */

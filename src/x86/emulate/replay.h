@@ -12,16 +12,17 @@
  *		emul_replay_answered(r);
  *	}
  *
- * emul_replay_restart() goes before every run; emul_replay_forget() after EMUL_OK, EMUL_AGAIN,
- * EMUL_FAULT and EMUL_UNHANDLED, and whenever the vCPU's registers are set from outside.
+ * emul_replay_restart() goes before every run; emul_replay_forget() after EMUL_OK, EMUL_FAULT and
+ * EMUL_UNHANDLED, EMUL_AGAIN with emul.repeat, and whenever the vCPU's registers are set from
+ * outside.
  */
 #ifndef MINIKVM_X86_EMULATE_REPLAY_H
 #define MINIKVM_X86_EMULATE_REPLAY_H
 
 #include "x86/emulate/emulate.h"
 
-/* 32 bytes over a page boundary are 5 pieces; nothing takes more than 6 (CMPXCHG16B). */
-#define EMUL_REPLAY_MAX	8
+/* PUSHA over a page boundary: 9 pieces. */
+#define EMUL_REPLAY_MAX	9
 
 enum emul_piece_kind {
 	EMUL_PIECE_MMIO_READ,

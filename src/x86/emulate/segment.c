@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loading segment registers: MOV, POP, LDS and its kin, JMP through a far pointer to a code
- * segment. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, task switches,
- * and far calls and returns are not handled.
+ * Loading segment registers: MOV, POP, LDS and its kin; far JMP, CALL and RET to a code segment of
+ * the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, task
+ * switches, and returns to a lower privilege are not handled.
  */
 #include "x86/emulate/opcode.h"
 
@@ -202,22 +202,20 @@ int emul_exec_pop_sreg(struct emul *e)
 	return rc;
 }
 
-/* A far pointer in memory: offset, then selector */
-static int read_far_pointer(struct emul *e, unsigned int i, u64 *offset, u16 *selector)
+/* A far pointer in memory: offset, then selector; two accesses, and aligned or not as such. */
+static int read_far_pointer(struct emul *e, u64 *offset, u16 *selector)
 {
+	u64 ea = emul_effective_address(e), mask = emul_mask(e->insn.adsize), la, selector_la;
 	unsigned int size = e->insn.opsize;
-	u8 buf[10];
 	int rc;
 
-	rc = emul_resolve(e, i, false);
-	if (!rc)
-		rc = emul_mem_read(e, e->op[i].la, buf, size + 2);
-	if (rc)
-		return rc;
 	*offset = 0;
-	memcpy(offset, buf, size);
-	memcpy(selector, buf + size, 2);
-	return EMUL_OK;
+	rc = emul_linear(e, e->insn.seg, ea, size, false, &la);
+	if (!rc)
+		rc = emul_linear(e, e->insn.seg, (ea + size) & mask, 2, false, &selector_la);
+	if (!rc)
+		rc = emul_mem_read(e, la, offset, size);
+	return rc ? rc : emul_mem_read(e, selector_la, selector, 2);
 }
 
 /* LES, LDS, LSS, LFS, LGS */
@@ -232,7 +230,7 @@ int emul_exec_load_far(struct emul *e)
 	u64 offset;
 	int rc;
 
-	rc = read_far_pointer(e, 1, &offset, &selector);
+	rc = read_far_pointer(e, &offset, &selector);
 	if (!rc)
 		rc = load_segment(e, segs[e->insn.id], selector);
 	if (!rc)
@@ -240,8 +238,13 @@ int emul_exec_load_far(struct emul *e)
 	return rc;
 }
 
+static bool in_long_mode(struct emul *e)
+{
+	return e->ops->sysreg(e, EMUL_EFER) & (1 << 10);	/* EFER.LMA */
+}
+
 /* A segment with L and D both set is reserved. */
-static int check_code(struct emul *e, u16 selector, const struct kvm_segment *s, bool lma)
+static int check_code(struct emul *e, u16 selector, const struct kvm_segment *s)
 {
 	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL), rpl = selector & 3;
 	bool conforming = s->type & 4;
@@ -250,33 +253,22 @@ static int check_code(struct emul *e, u16 selector, const struct kvm_segment *s,
 		return raise_selector(e, GP_VECTOR, selector);
 	if (!s->present)
 		return raise_selector(e, NP_VECTOR, selector);
-	if (lma && s->l && s->db)
+	if (s->l && s->db && in_long_mode(e))
 		return raise_selector(e, GP_VECTOR, selector);
 	return EMUL_OK;
 }
 
-/* The target, judged by the segment that it is in, not by the one that we come from */
-static int check_target(struct emul *e, u64 target, const struct kvm_segment *s, bool lma)
+/* Call gates, task gates and available tasks, by type; in long mode there are 64-bit gates only. */
+static bool is_gate_or_task(struct emul *e, const struct kvm_segment *s)
 {
-	enum emul_mode old = e->mode;
-	int rc = EMUL_OK;
+	u16 types = in_long_mode(e) ? 1 << 12 : 1 << 1 | 1 << 4 | 1 << 5 | 1 << 9 | 1 << 12;
 
-	if (lma && s->l) {
-		e->mode = EMUL_LONG64;
-		rc = emul_code_target(e, target);
-		e->mode = old;
-		return rc;
-	}
-	if (target > s->limit)
-		return emul_raise_code(e, GP_VECTOR, 0);
-	e->new_rip = (u32)target;
-	return EMUL_OK;
+	return !s->s && (types & (1 << s->type));
 }
 
-static int jump_protected(struct emul *e, u16 selector, u64 target)
+/* A code segment that may be gone to */
+static int find_code(struct emul *e, u16 selector, struct kvm_segment *s)
 {
-	bool lma = e->ops->sysreg(e, EMUL_EFER) & (1 << 10);	/* EFER.LMA */
-	struct kvm_segment s;
 	u64 desc, la;
 	int rc;
 
@@ -285,37 +277,130 @@ static int jump_protected(struct emul *e, u16 selector, u64 target)
 	rc = read_descriptor(e, selector, &desc, &la);
 	if (rc)
 		return rc;
-	parse_descriptor(desc, selector, &s);
-	/* A gate or a task */
-	if (!s.s)
+	parse_descriptor(desc, selector, s);
+	if (e->insn.id != EMUL_OP_RETF && is_gate_or_task(e, s))
 		return EMUL_UNHANDLED;
-	if (!is_code(&s))
+	if (!is_code(s))
 		return raise_selector(e, GP_VECTOR, selector);
-	rc = check_code(e, selector, &s, lma);
+	rc = check_code(e, selector, s);
 	if (!rc)
-		rc = check_target(e, target, &s, lma);
-	if (!rc)
-		rc = mark_accessed(e, la, desc, &s);
-	if (rc)
+		rc = mark_accessed(e, la, desc, s);
+	s->selector = (selector & ~3u) | e->ops->sysreg(e, EMUL_CPL);
+	return rc;
+}
+
+/* What CS will be; the last step of a far transfer is to load it. */
+static int far_segment(struct emul *e, u16 selector, struct kvm_segment *cs)
+{
+	if (!e->ops->set_segment)
+		return EMUL_UNHANDLED;
+	if (emul_is_protected(e))
+		return find_code(e, selector, cs);
+	e->ops->segment(e, EMUL_SEG_CS, cs);
+	cs->selector = selector;
+	cs->base = selector << 4;
+	return EMUL_OK;
+}
+
+/* RIP, judged by the segment that we go to, not by the one that we come from */
+static int go_to(struct emul *e, u64 target, const struct kvm_segment *cs)
+{
+	enum emul_mode old = e->mode;
+	int rc;
+
+	if (emul_is_protected(e) && cs->l && in_long_mode(e)) {
+		e->mode = EMUL_LONG64;
+		rc = emul_code_target(e, target);
+		e->mode = old;
 		return rc;
-	s.selector = (selector & ~3u) | e->ops->sysreg(e, EMUL_CPL);
-	e->ops->set_segment(e, EMUL_SEG_CS, &s);
+	}
+	if (target > cs->limit)
+		return emul_raise_code(e, GP_VECTOR, 0);
+	e->new_rip = (u32)target;
+	return EMUL_OK;
+}
+
+/* In memory, or in the instruction */
+static int far_pointer(struct emul *e, u64 *target, u16 *selector)
+{
+	if (e->insn.row->form[0] != FORM_Ap)
+		return read_far_pointer(e, target, selector);
+	*target = e->insn.imm;
+	*selector = e->insn.imm2;
 	return EMUL_OK;
 }
 
 int emul_exec_jmp_far(struct emul *e)
 {
+	struct kvm_segment cs;
 	u16 selector;
 	u64 target;
 	int rc;
 
-	if (!e->ops->set_segment)
-		return EMUL_UNHANDLED;
-	rc = read_far_pointer(e, 0, &target, &selector);
+	rc = far_pointer(e, &target, &selector);
+	if (!rc)
+		rc = far_segment(e, selector, &cs);
+	if (!rc)
+		rc = go_to(e, target, &cs);
+	if (!rc)
+		e->ops->set_segment(e, EMUL_SEG_CS, &cs);
+	return rc;
+}
+
+int emul_exec_call_far(struct emul *e)
+{
+	unsigned int size = e->insn.opsize;
+	u64 target, back = e->new_rip;
+	struct kvm_segment cs, old;
+	u16 selector;
+	int rc;
+
+	e->ops->segment(e, EMUL_SEG_CS, &old);
+	rc = far_pointer(e, &target, &selector);
+	if (!rc)
+		rc = far_segment(e, selector, &cs);
+	if (!rc)
+		rc = emul_check_pushes(e, 2, size);
+	if (!rc)
+		rc = go_to(e, target, &cs);
+	if (!rc)
+		rc = emul_push(e, old.selector, size);
+	if (!rc)
+		rc = emul_push(e, back, size);
+	if (!rc)
+		e->ops->set_segment(e, EMUL_SEG_CS, &cs);
+	return rc;
+}
+
+/* A return to a lower privilege has another stack to go to, and is not for us. */
+static int check_return(struct emul *e, u16 selector)
+{
+	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL), rpl = selector & 3;
+
+	if (!emul_is_protected(e) || is_null(selector) || rpl == cpl)
+		return EMUL_OK;
+	return rpl < cpl ? raise_selector(e, GP_VECTOR, selector) : EMUL_UNHANDLED;
+}
+
+int emul_exec_ret_far(struct emul *e)
+{
+	unsigned int width = emul_stack_size(e);
+	u64 target, selector;
+	struct kvm_segment cs;
+	int rc;
+
+	rc = emul_pop(e, &target, e->insn.opsize);
+	if (!rc)
+		rc = emul_pop(e, &selector, e->insn.opsize);
 	if (rc)
 		return rc;
-	if (emul_is_protected(e))
-		return jump_protected(e, selector, target);
-	rc = emul_code_target(e, target);
-	return rc ? rc : load_paragraph(e, EMUL_SEG_CS, selector);
+	emul_reg_write(e, EMUL_RSP, emul_reg_read(e, EMUL_RSP, width) + e->insn.imm, width);
+	rc = check_return(e, selector);
+	if (!rc)
+		rc = far_segment(e, selector, &cs);
+	if (!rc)
+		rc = go_to(e, target, &cs);
+	if (!rc)
+		e->ops->set_segment(e, EMUL_SEG_CS, &cs);
+	return rc;
 }
