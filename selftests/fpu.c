@@ -348,6 +348,54 @@ TEST(get_and_set)
 	vcpu_run_done(vcpu);
 }
 
+/*
+ * A component that XSTATE_BV does not have is in its initial state, whatever
+ * the guest's registers or the image hold; the others are as the image says.
+ */
+static __guest void guest_initial(void)
+{
+	u16 cw = 0x27f, cw_seen;
+
+	fill(&want, 5, 16);
+	asm volatile("fninit; fldcw %0" : : "m"(cw));
+	load_sse(&want);
+	GUEST_SYNC(1);		/* without SSE */
+	fill(&want, 0, 0);
+	guest_check(1);
+	asm volatile("fnstcw %0" : "=m"(cw_seen));
+	GUEST_ASSERT_EQ(cw, cw_seen);
+	fill(&want, 9, 16);
+	load_sse(&want);
+	GUEST_SYNC(2);		/* without x87 */
+	guest_check(2);
+	asm volatile("fnstcw %0" : "=m"(cw_seen));
+	GUEST_ASSERT_EQ(0x37f, cw_seen);
+}
+
+static void drop_component(struct vcpu *vcpu, u64 component)
+{
+	struct kvm_xsave *x = map_memory(16384);
+
+	do_ioctl(vcpu->fd, KVM_GET_XSAVE, x);
+	*(u64 *)&x->region[128] &= ~component;
+	do_ioctl(vcpu->fd, KVM_SET_XSAVE, x);
+}
+
+TEST(set_xsave_without_a_component)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_initial, 0);
+
+	if (check_extension(KVM_CAP_XSAVE) <= 0)
+		SKIP(return, "the CPU has no XSAVE");
+	EXPECT_LE(sizeof(struct kvm_xsave), check_extension(KVM_CAP_XSAVE2));
+	vcpu_run_sync(vcpu, 1);
+	drop_component(vcpu, XCR0_SSE);
+	vcpu_run_sync(vcpu, 2);
+	drop_component(vcpu, XCR0_X87);
+	vcpu_run_done(vcpu);
+}
+
 /* SET_FPU knows nothing of AVX: the upper halves must not change by it. */
 static __guest void guest_upper(void)
 {

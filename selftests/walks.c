@@ -68,6 +68,44 @@ TEST(a_table_that_changes)
 	vcpu_run_done(vcpu);
 }
 
+/* ---- KVM_TRANSLATE ---- */
+
+static struct kvm_translation translate(struct vcpu *vcpu, u64 gva)
+{
+	struct kvm_translation t = { .linear_address = gva };
+
+	do_ioctl(vcpu->fd, KVM_TRANSLATE, &t);
+	return t;
+}
+
+TEST(translated_for_user_space)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_writes, 0);
+	struct kvm_translation t;
+	struct kvm_sregs s;
+
+	vm_map_page(vm, GVA_TEST, CODE, 0);
+	vm_map_page(vm, GVA_TEST + PAGE_SIZE, MMIO, PTE_W);
+	t = translate(vcpu, GVA_TEST + 0x123);
+	EXPECT_EQ(1, t.valid);
+	EXPECT_EQ(CODE + 0x123, t.physical_address);
+	/* Memory need not be there. */
+	t = translate(vcpu, GVA_TEST + PAGE_SIZE + 5);
+	EXPECT_EQ(1, t.valid);
+	EXPECT_EQ(MMIO + 5, t.physical_address);
+	/* No table is there. */
+	EXPECT_EQ(0, translate(vcpu, 3 * GVA_TEST).valid);
+	s = vcpu_sregs(vcpu);
+	s.cr0 &= ~(1ul << 31 | 1);
+	s.efer = s.cr4 = 0;
+	s.cs.l = 0;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
+	t = translate(vcpu, 0x12345678);
+	EXPECT_EQ(1, t.valid);
+	EXPECT_EQ(0x12345678, t.physical_address);
+}
+
 static __guest void guest_two_spaces(void)
 {
 	u64 cr3 = read_cr3();

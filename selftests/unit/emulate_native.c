@@ -292,9 +292,13 @@ static u16 random_code_selector(uint64_t *random)
 	case 0:
 		return unit_below(random, 4);
 	case 1:
-		/* Data, or behind the table: code that is not ours would be run. */
+		/*
+		 * Data, or behind the table: code that is not ours would be run. Of an entry that
+		 * is in no register now, the table has something old.
+		 */
 		n = unit_below(random, LDT_SIZE + 2);
-		if (mode == EMUL_LONG64 || (n < LDT_SIZE && (segments[n].type & 8)))
+		if (mode == EMUL_LONG64 ||
+		    (n < LDT_SIZE && (!segments[n].present || (segments[n].type & 8))))
 			return own;
 		return n << 3 | 4 | unit_below(random, 4);
 	case 2:

@@ -172,7 +172,7 @@ static const char *check_alone(const struct world *w, int rc)
 static bool is_comparable(const struct world *b)
 {
 	return property_results[0] != EMUL_AGAIN && property_results[1] != EMUL_AGAIN &&
-	       !(b->e.insn.id == EMUL_OP_INS && b->cpl);
+	       !(b->e.insn.id == EMUL_OP_INS && (b->cpl || b->e.mode == EMUL_VM86));
 }
 
 const char *property_check(const u8 *data, size_t size)
