@@ -507,6 +507,14 @@ static void string_input(void)
 	w.e.rip = BASE;
 	CHECK(world_run(&w, 100) == EMUL_OK && w.exit_count == 9);
 	CHECK(w.exits[5].kind == EMUL_PIECE_PIO_IN && w.exits[6].kind == EMUL_PIECE_MMIO_WRITE);
+	/* DI begins anew at 0, in the middle of a page of a large segment. */
+	world_init(&w, EMUL_PROT16, BASE);
+	w.seg[EMUL_SEG_ES].base = BASE - 0xf000 + 0x800;
+	w.gpr[EMUL_RDI] = 0xfffe;
+	w.gpr[EMUL_RCX] = 4;
+	CODE("\xf3\x6c");			/* rep insb */
+	CHECK(world_run(&w, 100) == EMUL_FAULT && w.e.fault.cr2 == BASE - 0xf000 + 0x800);
+	CHECK(w.gpr[EMUL_RCX] == 2 && w.gpr[EMUL_RDI] == 0 && w.mem[0x17ff] == 2 && !w.mem[0x1800]);
 }
 
 static void string_output(void)

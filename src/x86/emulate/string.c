@@ -223,7 +223,7 @@ static int io_batch(struct emul *e, unsigned int index, u64 la, unsigned int siz
 		    u32 *count)
 {
 	u32 max = (PAGE_BYTES - la % PAGE_BYTES) / size;
-	u64 left = index_read(e, EMUL_RCX), unused;
+	u64 left = index_read(e, EMUL_RCX), first = index_read(e, index), unused;
 	int rc;
 
 	*count = 1;
@@ -236,9 +236,10 @@ static int io_batch(struct emul *e, unsigned int index, u64 la, unsigned int siz
 		max = EMUL_IO_MAX / size;
 	if (max > left)
 		max = left;
-	/* The segment may end before the page does. */
-	if (max > 1 && !emul_linear(e, index == EMUL_RDI ? EMUL_SEG_ES : e->insn.seg,
-				    index_read(e, index), max * size, write, &unused))
+	/* The segment may end before the page does, or the index begin anew at 0. */
+	if (max > 1 && max * size - 1 <= emul_mask(e->insn.adsize) - first &&
+	    !emul_linear(e, index == EMUL_RDI ? EMUL_SEG_ES : e->insn.seg, first, max * size, write,
+			 &unused))
 		*count = max;
 	return EMUL_OK;
 }
