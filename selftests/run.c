@@ -157,6 +157,29 @@ TEST(mask_blocks)
 	pthread_join(thread, NULL);
 }
 
+/* No mask keeps out SIGKILL, whatever its bits say. */
+TEST(killed_with_all_masked)
+{
+	struct signal_mask all = { .head.len = 8, .bits = ~0ull };
+	int i, status;
+	pid_t child = fork();
+
+	if (!child) {
+		struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_spin, 0);
+
+		do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &all);
+		vcpu_run_once(vcpu);
+		_exit(0);
+	}
+	usleep(300000);
+	ASSERT_EQ(0, waitpid(child, &status, WNOHANG));
+	kill(child, SIGKILL);
+	for (i = 0; i < 100 && waitpid(child, &status, WNOHANG) != child; i++)
+		usleep(100000);
+	ASSERT_LT(i, 100);
+	EXPECT_TRUE(WIFSIGNALED(status));
+}
+
 /* From one thread to the next; the second sees the state that the first left. */
 static void *run_in_thread(void *arg)
 {

@@ -474,4 +474,31 @@ TEST(saved_twice)
 	}
 }
 
+/* A timer goes on from the count that it was restored with. */
+TEST(lapic_timer_count)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	static const struct { u32 reg, value; } timer[] = {
+		{ 0xf0, 0x1ff },		/* enabled */
+		{ 0x320, 0x20 },		/* one-shot */
+		{ 0x3e0, 0xa },			/* by 128 */
+		{ 0x380, 0xffffffff },		/* from here, */
+		{ 0x390, 0x80000000 },		/* and half of it is over */
+	};
+	struct kvm_lapic_state s;
+	u32 count;
+	int i;
+
+	do_ioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	for (i = 0; i < ARRAY_SIZE(timer); i++)
+		*(u32 *)(s.regs + timer[i].reg) = timer[i].value;
+	do_ioctl(vcpu->fd, KVM_SET_LAPIC, &s);
+	usleep(1000);
+	do_ioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	count = *(u32 *)(s.regs + 0x390);
+	EXPECT_LT(count, 0x80000000);
+	EXPECT_GT(count, 0x40000000);
+}
+
 TEST_HARNESS_MAIN
