@@ -171,6 +171,35 @@ TEST(masked_by_user_space)
 	vcpu_run_done(vcpu);
 }
 
+static int pending_nmis(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events ev;
+
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	return ev.nmi.pending;
+}
+
+/* Two wait at most; while one is being handled, one. */
+TEST(how_many_wait)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_vcpu_events ev;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		nmi(vcpu);
+	EXPECT_EQ(2, pending_nmis(vcpu));
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+	ev.nmi.pending = 0;
+	ev.nmi.masked = 1;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	for (i = 0; i < 4; i++)
+		nmi(vcpu);
+	EXPECT_EQ(1, pending_nmis(vcpu));
+}
+
 /* Out of HLT, with interrupts off, in the kernel. */
 static __guest void guest_halted(void)
 {

@@ -205,17 +205,17 @@ int emul_exec_pop_sreg(struct emul *e)
 /* A far pointer in memory: offset, then selector; two accesses, and aligned or not as such. */
 static int read_far_pointer(struct emul *e, u64 *offset, u16 *selector)
 {
-	u64 ea = emul_effective_address(e), mask = emul_mask(e->insn.adsize), la, selector_la;
+	u64 ea = emul_effective_address(e), mask = emul_mask(e->insn.adsize), la;
 	unsigned int size = e->insn.opsize;
 	int rc;
 
 	*offset = 0;
 	rc = emul_linear(e, e->insn.seg, ea, size, false, &la);
 	if (!rc)
-		rc = emul_linear(e, e->insn.seg, (ea + size) & mask, 2, false, &selector_la);
-	if (!rc)
 		rc = emul_mem_read(e, la, offset, size);
-	return rc ? rc : emul_mem_read(e, selector_la, selector, 2);
+	if (!rc)
+		rc = emul_linear(e, e->insn.seg, (ea + size) & mask, 2, false, &la);
+	return rc ? rc : emul_mem_read(e, la, selector, 2);
 }
 
 /* LES, LDS, LSS, LFS, LGS */
