@@ -330,21 +330,27 @@ static int far_pointer(struct emul *e, u64 *target, u16 *selector)
 	return EMUL_OK;
 }
 
-int emul_exec_jmp_far(struct emul *e)
+static int far_jump(struct emul *e, u16 selector, u64 target)
 {
 	struct kvm_segment cs;
-	u16 selector;
-	u64 target;
 	int rc;
 
-	rc = far_pointer(e, &target, &selector);
-	if (!rc)
-		rc = far_segment(e, selector, &cs);
+	rc = far_segment(e, selector, &cs);
 	if (!rc)
 		rc = go_to(e, target, &cs);
 	if (!rc)
 		e->ops->set_segment(e, EMUL_SEG_CS, &cs);
 	return rc;
+}
+
+int emul_exec_jmp_far(struct emul *e)
+{
+	u16 selector;
+	u64 target;
+	int rc;
+
+	rc = far_pointer(e, &target, &selector);
+	return rc ? rc : far_jump(e, selector, target);
 }
 
 int emul_exec_call_far(struct emul *e)
@@ -386,7 +392,6 @@ int emul_exec_ret_far(struct emul *e)
 {
 	unsigned int width = emul_stack_size(e);
 	u64 target, selector;
-	struct kvm_segment cs;
 	int rc;
 
 	rc = emul_pop(e, &target, e->insn.opsize);
@@ -396,11 +401,5 @@ int emul_exec_ret_far(struct emul *e)
 		return rc;
 	emul_reg_write(e, EMUL_RSP, emul_reg_read(e, EMUL_RSP, width) + e->insn.imm, width);
 	rc = check_return(e, selector);
-	if (!rc)
-		rc = far_segment(e, selector, &cs);
-	if (!rc)
-		rc = go_to(e, target, &cs);
-	if (!rc)
-		e->ops->set_segment(e, EMUL_SEG_CS, &cs);
-	return rc;
+	return rc ? rc : far_jump(e, selector, target);
 }
