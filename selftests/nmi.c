@@ -189,7 +189,9 @@ TEST(how_many_wait)
 
 	for (i = 0; i < 4; i++)
 		nmi(vcpu);
-	EXPECT_EQ(2, pending_nmis(vcpu));
+	/* KVM of 6.1 says no more than that there are some. */
+	EXPECT_GE(pending_nmis(vcpu), 1);
+	EXPECT_LE(pending_nmis(vcpu), 2);
 	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
 	ev.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
 	ev.nmi.pending = 0;
