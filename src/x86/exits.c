@@ -529,9 +529,15 @@ static int exit_fail_entry(struct vcpu *vcpu)
 	return 0;
 }
 
+/* Not done, see docs/abi.md. No instruction was decoded: there are no bytes to show. */
 static int exit_task_switch(struct vcpu *vcpu)
 {
-	return emulate_failed(vcpu);
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->internal.ndata = 0;
+	return 0;
 }
 
 /* A row that uses guest memory, or the MSR filter, runs under vm->srcu. */
