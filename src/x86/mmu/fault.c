@@ -234,8 +234,10 @@ static void set_mmio(struct fault *f)
  * An old entry that a vCPU is just exiting through does no harm: the emulator
  * looks for the slot again.
  */
-static noinline int no_slot(struct vcpu *vcpu, gfn_t gfn, u64 generation)
+static noinline int no_slot(struct vcpu *vcpu, gfn_t gfn)
 {
+	/* As it was before vcpu_memslot() looked for the slot. */
+	u64 generation = vcpu->slot_cache.generation;
 	struct fault f = { .vcpu = vcpu, .mmu = vcpu->vm->arch.mmu, .gfn = gfn };
 	struct vm *vm = vcpu->vm;
 
@@ -334,15 +336,13 @@ static noinline int fault_in(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn,
  */
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 {
-	/* Before the slot is looked for: see no_slot(). */
-	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
 	bool write = access & NPF_WRITE;
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 	struct memslot *slot = vcpu_memslot(vcpu, gfn);
 
 	mmu_count(vcpu->vm->arch.mmu, MMU_STAT_faults);
 	if (!slot)
-		return no_slot(vcpu, gfn, generation);
+		return no_slot(vcpu, gfn);
 	if (write && memslot_read_only(slot))
 		return MMU_FAULT_EMULATE;
 	if (write && (access & NPF_PRESENT) && fast_fix(vcpu, slot, gfn))
