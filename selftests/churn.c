@@ -72,6 +72,12 @@ static long percpu_free_kb(void)
 	return pages * (PAGE_SIZE / 1024);
 }
 
+/* What a kernel that watches keeps of all objects, in use or not. */
+static bool is_watchers(const char *cache)
+{
+	return !strncmp(cache, "debug_objects", 13) || !strncmp(cache, "kmemleak", 8);
+}
+
 static void take_snapshot(struct snapshot *s)
 {
 	char line[512];
@@ -82,7 +88,8 @@ static void take_snapshot(struct snapshot *s)
 	f = fopen("/proc/slabinfo", "r");
 	while (f && s->nr_caches < MAX_CACHES && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%47s %ld", s->caches[s->nr_caches].name,
-			   &s->caches[s->nr_caches].objects) == 2)
+			   &s->caches[s->nr_caches].objects) == 2 &&
+		    !is_watchers(s->caches[s->nr_caches].name))
 			s->nr_caches++;
 	if (f)
 		fclose(f);

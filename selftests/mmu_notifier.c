@@ -341,6 +341,34 @@ TEST(private_file)
 	EXPECT_EQ(0x77, v);
 }
 
+/* VMs come and go while their memory is changed: the last of a VM must not be flushed for it. */
+static void *discard_forever(void *mem)
+{
+	while (!stop)
+		madvise(mem, SIZE, MADV_DONTNEED);
+	return NULL;
+}
+
+TEST(vm_ends_meanwhile)
+{
+	char *mem = map_memory(SIZE);
+	struct vcpu *vcpu;
+	pthread_t thread;
+	struct vm *vm;
+
+	pthread_create(&thread, NULL, discard_forever, mem);
+	for (u64 i = 1; i < 50; i++) {
+		vcpu = worker();
+		vm = vcpu->vm;
+		ASSERT_EQ(0, vm_set_slot(vm, SLOT, 0, BASE, SIZE, mem));
+		guest_write(vcpu, BASE + i % PAGES * PAGE_SIZE, i);
+		vcpu_free(vcpu);
+		vm_free(vm);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+}
+
 /* ---- page merging ---- */
 
 static long read_number(const char *path)

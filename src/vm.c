@@ -120,7 +120,8 @@ err_free:
 
 /*
  * Whoever can still call in is stopped first: eventfds, timers and devices,
- * then the mm; only then do vCPUs and the memory behind them go.
+ * then the host's mm and the MMU's worker, both of which flush vCPUs; only then
+ * do vCPUs and the memory behind them go.
  */
 static void vm_free(struct vm *vm)
 {

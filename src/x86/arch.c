@@ -200,6 +200,7 @@ int arch_vm_init(struct vm *vm, unsigned long type)
 		return r;
 	r = static_call(vendor_vm_init)(vm);
 	if (r) {
+		mmu_vm_stop(vm);
 		mmu_vm_destroy(vm);
 		return r;
 	}
@@ -212,6 +213,7 @@ void arch_vm_pre_destroy(struct vm *vm)
 	clock_vm_destroy(vm);
 	pit_destroy(vm);
 	irqchip_destroy(vm);
+	mmu_vm_stop(vm);
 }
 
 void arch_vm_destroy(struct vm *vm)

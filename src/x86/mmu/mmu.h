@@ -31,6 +31,7 @@ enum mmu_fault_result {
 int mmu_init(const struct spte_format *format);	/* at module load */
 void mmu_exit(void);
 int mmu_vm_init(struct vm *vm);
+void mmu_vm_stop(struct vm *vm);
 void mmu_vm_destroy(struct vm *vm);
 int mmu_vcpu_init(struct vcpu *vcpu);
 void mmu_vcpu_destroy(struct vcpu *vcpu);

@@ -343,18 +343,26 @@ err_mmu:
 }
 
 /**
- * mmu_vm_destroy() - the reverse; tables are freed later, by the module
- * @vm: the VM; its vCPUs are gone
+ * mmu_vm_stop() - nobody comes to the VM's MMU from outside any more
+ * @vm: the VM; its vCPUs are still there, for whoever is just flushing them
+ *
+ * Context: sleeps.
+ */
+void mmu_vm_stop(struct vm *vm)
+{
+	mmu_debugfs_remove(vm->arch.mmu);
+	collapse_exit(vm->arch.mmu);
+	invalidation_exit(vm);
+}
+
+/**
+ * mmu_vm_destroy() - the end; tables are freed later, by the module
+ * @vm: the VM, after mmu_vm_stop(); its vCPUs are gone
  */
 void mmu_vm_destroy(struct vm *vm)
 {
-	struct mmu *mmu = vm->arch.mmu;
-
-	mmu_debugfs_remove(mmu);
-	collapse_exit(mmu);
-	invalidation_exit(vm);
-	reclaim_root(mmu->root);
-	kfree(mmu);
+	reclaim_root(vm->arch.mmu->root);
+	kfree(vm->arch.mmu);
 	vm->arch.mmu = NULL;
 }
 
