@@ -52,19 +52,24 @@ struct piece {
 	bool memory;		/* a slot is there, and may be used so */
 };
 
+static bool is_memory(struct vcpu *vcpu, gpa_t gpa, bool write)
+{
+	struct memslot *slot = vcpu_memslot(vcpu, gpa >> PAGE_SHIFT);
+
+	return slot && !(write && memslot_read_only(slot));
+}
+
 static int locate(struct emul *e, u64 la, unsigned int len, u32 access, struct piece *p)
 {
 	struct vcpu *vcpu = emul_vcpu(e);
 	struct guest_fault fault;
-	struct memslot *slot;
 	int r;
 
 	p->len = min_t(u64, len, PAGE_SIZE - offset_in_page(la));
 	r = guest_translate(vcpu, la, access, &p->gpa, &fault);
 	if (r)
 		return no_access(e, r, &fault);
-	slot = vcpu_memslot(vcpu, p->gpa >> PAGE_SHIFT);
-	p->memory = slot && !((access & X86_PF_WRITE) && memslot_read_only(slot));
+	p->memory = is_memory(vcpu, p->gpa, access & X86_PF_WRITE);
 	return EMUL_OK;
 }
 
@@ -108,18 +113,31 @@ static int mmio(struct emul *e, gpa_t gpa, void *buf, unsigned int len, bool wri
 	return rc;
 }
 
+/*
+ * Memory that was located could not be used. If its slot went meanwhile, the
+ * instruction begins anew, and finds what is there now.
+ */
+static int unusable(struct emul *e, const struct piece *p, bool write)
+{
+	return is_memory(emul_vcpu(e), p->gpa, write) ? EMUL_UNHANDLED : EMUL_AGAIN;
+}
+
 static int read_piece(struct emul *e, const struct piece *p, void *buf)
 {
 	if (!p->memory)
 		return mmio(e, p->gpa, buf, p->len, false);
-	return guest_read(emul_vcpu(e)->vm, p->gpa, buf, p->len) ? EMUL_UNHANDLED : EMUL_OK;
+	if (guest_read(emul_vcpu(e)->vm, p->gpa, buf, p->len))
+		return unusable(e, p, false);
+	return EMUL_OK;
 }
 
 static int write_piece(struct emul *e, const struct piece *p, const void *buf)
 {
 	if (!p->memory)
 		return mmio(e, p->gpa, (void *)buf, p->len, true);
-	return guest_write(emul_vcpu(e), p->gpa, buf, p->len) ? EMUL_UNHANDLED : EMUL_OK;
+	if (guest_write(emul_vcpu(e), p->gpa, buf, p->len))
+		return unusable(e, p, true);
+	return EMUL_OK;
 }
 
 static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
@@ -149,7 +167,6 @@ static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 {
 	struct piece p[2];
 	int rc = locate_all(e, la, len, user_access(emul_vcpu(e)) | X86_PF_WRITE, p);
-
 	unsigned int first;
 
 	if (rc)
@@ -159,7 +176,11 @@ static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 	/* A device before memory, which must not have changed when user space is asked. */
 	first = p[0].memory && !p[1].memory;
 	rc = write_piece(e, &p[first], buf + (first ? p[0].len : 0));
-	return rc ? rc : write_piece(e, &p[!first], buf + (first ? 0 : p[0].len));
+	if (rc)
+		return rc;
+	rc = write_piece(e, &p[!first], buf + (first ? 0 : p[0].len));
+	/* Half of it is written: to begin anew would do it twice. */
+	return rc == EMUL_AGAIN ? EMUL_UNHANDLED : rc;
 }
 
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
@@ -176,7 +197,7 @@ static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
 	rc = guest_cmpxchg(emul_vcpu(e), p[0].gpa, (void *)old, new, len);
 	if (rc == -EAGAIN)
 		return EMUL_AGAIN;
-	return rc ? EMUL_UNHANDLED : EMUL_OK;
+	return rc ? unusable(e, &p[0], true) : EMUL_OK;
 }
 
 static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
