@@ -17,7 +17,10 @@ SPLATS='WARNING: |BUG: |Oops|general protection fault|unable to handle|Call Trac
 SPLATS+='|INFO: (rcu|task|possible|trying)|rcu: INFO|rcu_[a-z]* (self-)?detected|soft lockup|hard LOCKUP'
 SPLATS+='|possible recursive locking|circular locking|suspicious RCU|inconsistent lock state'
 SPLATS+='|unreferenced object|UBSAN:|KASAN:|list_(add|del) corruption|refcount_t:|scheduling while atomic'
-SPLATS+='|bad page state|Bad page|nobody cared|Memory cgroup out of memory|Out of memory'
+SPLATS+='|bad page state|Bad page|nobody cared|leak detector disabled|lockdep is turned off|Memory cgroup out of memory|Out of memory'
+
+# What looks like it, and is not: our own marks, and what a small kernel says of itself.
+NO_SPLATS='minikvm-host:|kernel not compiled with'
 
 # Architectures, in the kernel's own names, for which the common code is compiled.
 CROSS_ARCHES="arm64 s390"
