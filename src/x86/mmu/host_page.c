@@ -17,7 +17,6 @@ static void found(struct host_page *out, struct page *page, bool writable)
 	out->page = page;
 	out->pfn = page_to_pfn(page);
 	out->writable = writable;
-	out->at_hand = false;
 }
 
 /**
@@ -37,7 +36,6 @@ bool host_page_get_fast(struct memslot *slot, gfn_t gfn, bool write, struct host
 				     &page) != 1)
 		return false;
 	found(out, page, write);
-	out->at_hand = true;
 	return true;
 }
 
@@ -57,7 +55,6 @@ static int get_pfnmap(struct vm *vm, hva_t hva, bool write, struct host_page *ou
 	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		goto out;
 	out->page = NULL;
-	out->at_hand = false;
 	r = compat_pfnmap_get(vma, hva, &out->pfn, &out->writable);
 	if (!r && (out->writable || !write))
 		goto out;
@@ -102,20 +99,21 @@ int host_page_get(struct vm *vm, struct memslot *slot, gfn_t gfn, bool write,
 		  struct host_page *out)
 {
 	bool read_only = memslot_read_only(slot);
-	struct host_page better;
+	struct host_page better = { };
 	int r;
 
+	out->at_hand = true;
 	if (!read_only && host_page_get_fast(slot, gfn, true, out))
 		return 0;
 	if (!write && host_page_get_fast(slot, gfn, false, out))
 		return 0;
+	out->at_hand = false;
 	r = get_slow(vm, slot, gfn, write, out);
 	if (read_only)
 		out->writable = false;
 	if (r || write || read_only || !out->page)
 		return r;
 	if (host_page_get_fast(slot, gfn, true, &better)) {
-		better.at_hand = false;
 		host_page_put(out);
 		*out = better;
 	}

@@ -80,7 +80,7 @@ struct host_page {
 	unsigned long pfn;		/* of the frame itself, at any level */
 	struct page *page;		/* referenced; NULL: the pfn has none */
 	bool writable;
-	bool at_hand;			/* the host had it mapped already */
+	bool at_hand;			/* host_page_get(): the host had it mapped */
 };
 
 int host_page_get(struct vm *vm, struct memslot *slot, gfn_t gfn, bool write,
