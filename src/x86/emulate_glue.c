@@ -179,8 +179,8 @@ static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 	if (rc)
 		return rc;
 	rc = write_piece(e, &p[!first], buf + (first ? 0 : p[0].len));
-	/* Half of it is written: to begin anew would do it twice. */
-	return rc == EMUL_AGAIN ? EMUL_UNHANDLED : rc;
+	/* Half of it is in memory: to begin anew would do it twice. A device's half is replayed. */
+	return rc == EMUL_AGAIN && p[first].memory ? EMUL_UNHANDLED : rc;
 }
 
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,

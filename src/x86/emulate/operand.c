@@ -286,7 +286,11 @@ int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 		rc = e->ops->probe(e, 0, second, true);
 	if (rc == EMUL_OK) {
 		rc = e->ops->write(e, la, buf, first);
-		return rc ? rc : e->ops->write(e, 0, rest, second);
+		if (rc)
+			return rc;
+		rc = e->ops->write(e, 0, rest, second);
+		/* Half of it is in memory: to begin anew would do it twice. */
+		return rc == EMUL_AGAIN ? EMUL_UNHANDLED : rc;
 	}
 	if (rc != EMUL_SUSPEND)
 		return rc;
