@@ -47,7 +47,7 @@ static const struct {
 	[GET_IDLE]	= { "get-idle" },
 	[CLEAR_IDLE]	= { "clear-idle", true },
 	[STOP]		= { "stop", true, { 0, 0.01 } },
-	[DELETE]	= { "delete", true, { 0.001, 0.02 } },
+	[DELETE]	= { "delete", true, { 0.001, 0.001 } },
 	[DESTROY]	= { "destroy" },
 };
 
