@@ -50,8 +50,8 @@ upstream_hung()
 # Prints "NAME: LINE" for the first splat in a host's log, if there is one.
 upstream_splat()
 {
-	awk -v splats="$SPLATS" -v name=boot '/minikvm-host: test / { name = $NF; sub(/\r/, "", name); next }
-		/minikvm-host:/ { next }
+	awk -v splats="$SPLATS" -v no_splats="$NO_SPLATS" -v name=boot '/minikvm-host: test / { name = $NF; sub(/\r/, "", name); next }
+		$0 ~ no_splats { next }
 		$0 ~ splats { print name ": " $0; exit }' "$1"
 }
 
