@@ -396,6 +396,34 @@ TEST(set_xsave_without_a_component)
 	vcpu_run_done(vcpu);
 }
 
+/* SET_FPU where no component is in use: now they are. */
+static __guest void guest_set_out_of_nothing(void)
+{
+	u16 cw_seen;
+
+	asm volatile("fnstcw %0" : "=m"(cw_seen));
+	fill(&want, 21, 16);
+	guest_check(1);
+	GUEST_ASSERT_EQ(0x27f, cw_seen);
+}
+
+TEST(set_fpu_out_of_nothing)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_set_out_of_nothing, 0);
+	struct kvm_fpu fpu = { .fcw = 0x27f };
+	vectors v;
+	int i;
+
+	if (check_extension(KVM_CAP_XSAVE) > 0)
+		drop_component(vcpu, ~0ull);
+	fill(&v, 21, 16);
+	for (i = 0; i < 16; i++)
+		memcpy(fpu.xmm[i], v.b[i], 16);
+	do_ioctl(vcpu->fd, KVM_SET_FPU, &fpu);
+	vcpu_run_done(vcpu);
+}
+
 /* SET_FPU knows nothing of AVX: the upper halves must not change by it. */
 static __guest void guest_upper(void)
 {
@@ -602,12 +630,17 @@ TEST(preempted_by_vector_code)
 
 /*
  * INIT while another vCPU has live state: the host's registers of the thread
- * that is in KVM_RUN at that time must not be reset with the guest's.
+ * that is in KVM_RUN at that time must not be reset with the guest's; and the
+ * guest's are not reset either (SDM vol. 3, table 10-1; vol. 1, 11.6.4).
  */
 static volatile u64 victim_ready;
 
 static __guest void guest_init_victim(void)
 {
+	u32 mxcsr = 0x1fa0;
+	u16 cw = 0x27f;
+
+	asm volatile("fninit; fldcw %0; ldmxcsr %1" : : "m"(cw), "m"(mxcsr));
 	fill(&want, 9, 16);
 	load_sse(&want);
 	victim_ready = 1;
@@ -649,9 +682,16 @@ TEST(init_while_live)
 	struct vcpu *sender = vcpu_create(vm, 0, guest_init_sender, 0);
 	struct vcpu *victim = vcpu_create(vm, 1, guest_init_victim, 0);
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_xsave *x = map_memory(16384);
+	struct kvm_xcrs xcrs;
+	struct kvm_fpu fpu;
 	pthread_t thread;
+	vectors v;
 	void *ret;
+	int i;
 
+	if (check_extension(KVM_CAP_XSAVE) > 0)
+		set_xcr0(victim, XCR0_X87 | XCR0_SSE);
 	/* What the SIPI starts: "out %al, $0x80", in real mode. */
 	memcpy(guest_ptr(vm, GUEST_LOW), "\xe6\x80", 2);
 	do_ioctl(victim->fd, KVM_SET_MP_STATE, &mp);
@@ -662,6 +702,19 @@ TEST(init_while_live)
 	pthread_join(thread, &ret);
 	EXPECT_EQ(NULL, ret);
 	ASSERT_EQ(KVM_EXIT_IO, victim->run->exit_reason);
+	EXPECT_EQ(0, vcpu_sregs(victim).cr0 & 1);
+	do_ioctl(victim->fd, KVM_GET_FPU, &fpu);
+	EXPECT_EQ(0x27f, fpu.fcw);
+	fill(&v, 9, 16);
+	for (i = 0; i < 16; i++) {
+		EXPECT_EQ(0, memcmp(v.b[i], fpu.xmm[i], 16));
+	}
+	if (check_extension(KVM_CAP_XSAVE) <= 0)
+		return;
+	do_ioctl(victim->fd, KVM_GET_XSAVE, x);
+	EXPECT_EQ(0x1fa0, x->region[MXCSR]);
+	do_ioctl(victim->fd, KVM_GET_XCRS, &xcrs);
+	EXPECT_EQ(3, xcrs.xcrs[0].value);
 }
 
 /* As at reset: control words, empty stack, zeros. */
