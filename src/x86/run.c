@@ -133,11 +133,15 @@ static __always_inline void xcr0_out(struct vcpu *vcpu)
 		wrmsrl(MSR_IA32_XSS, host_xss);
 }
 
-/* PKRU is XSAVE state, but the guest runs with its own between the swaps. */
-static __always_inline bool pkru_differs(struct vcpu *vcpu)
+/*
+ * PKRU is XSAVE state, but the guest runs with its own between the swaps. Two
+ * ways lead to it: RDPKRU and WRPKRU, which want CR4.PKE, and XSAVE and XRSTOR,
+ * which do not (SDM vol. 1, 13.1).
+ */
+static __always_inline bool reaches_pkru(struct vcpu *vcpu)
 {
 	return cpu_feature_enabled(X86_FEATURE_OSPKE) &&
-	       (vcpu->arch.cr4 & X86_CR4_PKE);
+	       ((vcpu->arch.cr4 & X86_CR4_PKE) || (vcpu->arch.xcr0 & XFEATURE_MASK_PKRU));
 }
 
 static void breakpoints_in(struct vcpu *vcpu)
@@ -162,13 +166,13 @@ static __always_inline void guest_state_in(struct vcpu *vcpu)
 	if (unlikely(breakpoints_armed(vcpu)))
 		breakpoints_in(vcpu);
 	xcr0_in(vcpu);
-	if (pkru_differs(vcpu) && vcpu->arch.pkru != vcpu->arch.host_pkru)
+	if (reaches_pkru(vcpu) && vcpu->arch.pkru != vcpu->arch.host_pkru)
 		wrpkru(vcpu->arch.pkru);
 }
 
 static __always_inline void guest_state_out(struct vcpu *vcpu)
 {
-	if (pkru_differs(vcpu)) {
+	if (reaches_pkru(vcpu)) {
 		vcpu->arch.pkru = rdpkru();
 		if (vcpu->arch.pkru != vcpu->arch.host_pkru)
 			wrpkru(vcpu->arch.host_pkru);
