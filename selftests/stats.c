@@ -41,7 +41,7 @@ static s64 stats_value(struct stats *stats, const char *name)
 	die("no statistic %s", name);
 }
 
-static s64 vcpu_stat(int fd, const char *name)
+static s64 fd_stat(int fd, const char *name)
 {
 	struct stats stats;
 
@@ -97,17 +97,17 @@ TEST(values)
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_outs, 0);
 	int fd = do_ioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
-	s64 before = vcpu_stat(fd, "io_exits"), exits = vcpu_stat(fd, "exits"), io;
+	s64 before = fd_stat(fd, "io_exits"), exits = fd_stat(fd, "exits"), io;
 	int i;
 
 	for (i = 0; i < OUTS; i++)
 		vcpu_run_exit(vcpu, KVM_EXIT_IO);
-	io = vcpu_stat(fd, "io_exits") - before;
+	io = fd_stat(fd, "io_exits") - before;
 	EXPECT_EQ(OUTS, io);
-	EXPECT_GE(vcpu_stat(fd, "exits") - exits, OUTS);
-	EXPECT_EQ(0, vcpu_stat(fd, "blocking"));
-	EXPECT_EQ(0, vcpu_stat(fd, "signal_exits"));
-	EXPECT_EQ(0, vcpu_stat(fd, "mmio_exits"));
+	EXPECT_GE(fd_stat(fd, "exits") - exits, OUTS);
+	EXPECT_EQ(0, fd_stat(fd, "blocking"));
+	EXPECT_EQ(0, fd_stat(fd, "signal_exits"));
+	EXPECT_EQ(0, fd_stat(fd, "mmio_exits"));
 	EXPECT_GT(vm_stat(vm, "remote_tlb_flush"), -1);
 }
 
@@ -120,7 +120,7 @@ TEST(outlives_the_vm)
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);
 	vcpu_free(vcpu);
 	vm_free(vm);
-	EXPECT_EQ(1, vcpu_stat(fd, "io_exits"));
+	EXPECT_EQ(1, fd_stat(fd, "io_exits"));
 	close(fd);
 }
 

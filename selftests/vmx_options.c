@@ -13,7 +13,7 @@ static const struct feature {
 	char reg;			/* 'a', 'b', 'c', 'd', or 0: no CPUID feature */
 	u8 bit;
 } features[] = {
-	{ "vnmi" }, { "tpr-shadow" }, { "vpid" }, { "wbinvd" }, { "ple" }, { "tsc-scaling" },
+	{ "vnmi" }, { "preemption-timer" }, { "tpr-shadow" }, { "vpid" }, { "wbinvd" }, { "ple" }, { "tsc-scaling" },
 	{ "rdtscp", 0x80000001, 0, 'd', 27 },
 	{ "invpcid", 7, 0, 'b', 10 },
 	{ "xsaves", 0xd, 1, 'a', 3 },
@@ -243,6 +243,86 @@ TEST(nmis_without_vnmi)
 	vcpu_run_done(vcpu);
 	vcpu_free(vcpu);
 	vm_free(vm);
+	reload(NULL);
+}
+
+#define TIMER_VECTOR	0xec
+#define TIMER_TICKS	20
+
+static volatile u64 ticked;
+
+static __guest void handle_tick(struct trap_frame *f)
+{
+	ticked = rdtsc();
+	x2apic_write(0xb0, 0);
+}
+
+/* Nothing here exits but the timer: TSC deadlines, in x2APIC mode, and a loop. */
+static __guest void guest_spins(u64 khz)
+{
+	u64 when, best = ~0ull;
+	int i;
+
+	guest_handlers[TIMER_VECTOR] = handle_tick;
+	x2apic_enable();
+	x2apic_write(0x320, TIMER_VECTOR | 2u << 17);
+	sti();
+	for (i = 0; i < TIMER_TICKS; i++) {
+		ticked = 0;
+		when = rdtsc() + khz / 2;
+		wrmsr(0x6e0, when);
+		while (!ticked)
+			;
+		GUEST_ASSERT(ticked >= when);
+		if (ticked - when < best)
+			best = ticked - when;
+	}
+	GUEST_VALUE(best);
+}
+
+/* Exits that the timer made, of TIMER_TICKS deadlines; the least delay, in us. */
+static s64 timer_exits(u64 *late, int percent)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_cpuid2 *c = supported_cpuid();
+	u64 khz = do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0) * percent / 100;
+	s64 exits;
+
+	do_ioctl(vcpu->fd, KVM_SET_TSC_KHZ, khz);
+	cpuid_find(c, 1, 0)->ecx |= 1u << 24;
+	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	vcpu_start64(vcpu, guest_spins, khz);
+	*late = vcpu_run_value(vcpu) * 1000 / khz;
+	exits = vcpu_stat(vcpu, "timer_exits");
+	vcpu_free(vcpu);
+	vm_free(vm);
+	return exits;
+}
+
+/*
+ * By the stats, the exits come from the hardware's timer. Not before each deadline
+ * does a host leave a guest alone, so some may be found due at another exit.
+ */
+TEST(preemption_timer)
+{
+	static const int percents[] = { 100, 50, 130 };
+	u64 late;
+	int i, n;
+
+	NEED_INTEL();
+	reload(NULL);
+	n = check_extension(KVM_CAP_TSC_CONTROL) ? ARRAY_SIZE(percents) : 1;
+	for (i = 0; i < n; i++) {
+		s64 exits = timer_exits(&late, percents[i]);
+
+		EXPECT_GE(exits, TIMER_TICKS / 2);
+		EXPECT_LE(exits, TIMER_TICKS);
+		EXPECT_LT(late, 50);
+	}
+	reload("preemption-timer");
+	EXPECT_EQ(0, timer_exits(&late, 100));
+	EXPECT_LT(late, 1000);
 	reload(NULL);
 }
 

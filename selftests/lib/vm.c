@@ -194,11 +194,11 @@ void vm_irq_line(struct vm *vm, u32 gsi, int level)
 	do_ioctl(vm->fd, KVM_IRQ_LINE, &irq);
 }
 
-s64 vm_stat(struct vm *vm, const char *name)
+static s64 stat_of(int owner, const char *name)
 {
 	struct kvm_stats_header header;
 	struct kvm_stats_desc *desc;
-	int fd = ioctl(vm->fd, KVM_GET_STATS_FD, 0);
+	int fd = ioctl(owner, KVM_GET_STATS_FD, 0);
 	size_t size;
 	s64 value = -1;
 	u32 i;
@@ -219,6 +219,16 @@ s64 vm_stat(struct vm *vm, const char *name)
 	free(desc);
 	close(fd);
 	return value;
+}
+
+s64 vm_stat(struct vm *vm, const char *name)
+{
+	return stat_of(vm->fd, name);
+}
+
+s64 vcpu_stat(struct vcpu *vcpu, const char *name)
+{
+	return stat_of(vcpu->fd, name);
 }
 
 /* ---- vCPUs ---- */

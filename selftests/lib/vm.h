@@ -92,6 +92,8 @@ void vm_irq_line(struct vm *vm, u32 gsi, int level);
 
 /* A number out of KVM_GET_STATS_FD; -1 where the module has not got it. */
 s64 vm_stat(struct vm *vm, const char *name);
+struct vcpu;
+s64 vcpu_stat(struct vcpu *vcpu, const char *name);
 
 #define PTE_P		(1ull << 0)
 #define PTE_W		(1ull << 1)

@@ -29,6 +29,7 @@
 #include <asm/tsc.h>
 #include <minikvm/guest_memory.h>
 #include <vdso/clocksource.h>
+#include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
 /* A guest TSC this near to the host's is the host's (crystals differ more). */
@@ -99,6 +100,25 @@ static u64 scale(u64 host_tsc, u64 ratio)
 u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc)
 {
 	return scale(host_tsc, vcpu->arch.tsc.ratio) + vcpu->arch.tsc.offset;
+}
+
+/**
+ * tsc_host_cycles() - how long a time by the guest's TSC is by the host's
+ * @vcpu:		the vCPU
+ * @guest_cycles:	the time
+ *
+ * Return: cycles, never too few; ~0 if they are too many.
+ */
+u64 tsc_host_cycles(struct vcpu *vcpu, u64 guest_cycles)
+{
+	unsigned int bits = vendor_caps.tsc_ratio_frac_bits;
+	u64 ratio = vcpu->arch.tsc.ratio;
+
+	if (!ratio)
+		return guest_cycles;
+	if (guest_cycles >> (64 - bits) >= ratio)
+		return ~0ull;
+	return mul_u64_u64_div_u64(guest_cycles, 1ull << bits, ratio) + 1;
 }
 
 static void write_offset(struct vcpu *vcpu, u64 offset)
@@ -414,6 +434,7 @@ void clock_vcpu_load(struct vcpu *vcpu, int cpu)
 	unsigned long flags;
 
 	if (unlikely(now < t->last_host)) {
+		lapic_timer_leave_hardware(vcpu);
 		local_irq_save(flags);
 		catch_up(vcpu, scale(t->last_host, t->ratio) - scale(now, t->ratio));
 		local_irq_restore(flags);

@@ -306,6 +306,12 @@ static int exit_shutdown(struct vcpu *vcpu)
 	return 0;
 }
 
+static int exit_timer(struct vcpu *vcpu)
+{
+	lapic_timer_take(vcpu);
+	return 1;
+}
+
 /* --- Control and debug registers. --- */
 
 static int cr_write(struct vcpu *vcpu, unsigned int cr, u64 value)
@@ -573,6 +579,7 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_UD_OPCODE]	= { exit_ud },
 	[EXIT_TASK_SWITCH]	= { exit_task_switch,	MEMORY },
 	[EXIT_TPR_BELOW]	= { exit_event },
+	[EXIT_TIMER]		= { exit_timer },
 	[EXIT_SMI]		= { exit_again },
 	[EXIT_MCE]		= { exit_again },
 	[EXIT_FAIL_ENTRY]	= { exit_fail_entry },

@@ -293,6 +293,7 @@ static int sleep_once(struct vcpu *vcpu)
 	int r;
 
 	vcpu->arch.pv.at_boundary = true;
+	lapic_timer_leave_hardware(vcpu);
 	vcpu_block(vcpu);
 	r = serve_requests(vcpu);
 	if (r <= 0)

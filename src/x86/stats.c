@@ -30,6 +30,7 @@ static const struct stat_row vcpu_rows[] = {
 	BY_REASON("cr_exits",		EXIT_CR_ACCESS),
 	BY_REASON("exception_exits",	EXIT_EXCEPTION),
 	BY_REASON("pause_exits",	EXIT_PAUSE),
+	BY_REASON("timer_exits",	EXIT_TIMER),
 	COUNTER(mmio_exits),
 	COUNTER(signal_exits),
 	COUNTER(request_irq_exits),

@@ -23,6 +23,9 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 #define SHADOW_STI	1u
 #define SHADOW_MOV_SS	2u
 
+/* vendor_set_timer(): no time at all. */
+#define TIMER_OFF	(~0ull)
+
 /*		verb		result		arguments */
 #define VENDOR_VERBS(V) \
 	/* This CPU enters or leaves virtualization; interrupts off. */ \
@@ -86,6 +89,13 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	/* Exit when the guest lowers its TPR. enter keeps arch.cr8 in step. */ \
 	V(tpr_window,		void,	(struct vcpu *vcpu, bool want)) \
 	V(tsc_changed,		void,	(struct vcpu *vcpu)) \
+	/* \
+	 * Leave the guest, by EXIT_TIMER, when this host's TSC reaches @host_tsc; with \
+	 * TIMER_OFF, don't. False: hardware has no such timer, or not for so long; it is \
+	 * off then. Nothing happens outside the guest; an entry that comes too late \
+	 * exits at once. \
+	 */ \
+	V(set_timer,		bool,	(struct vcpu *vcpu, u64 host_tsc)) \
 	V(cpuid_changed,	void,	(struct vcpu *vcpu)) \
 	/* The second-level root; called when the vm has a new one. */ \
 	V(load_root,		void,	(struct vcpu *vcpu, hpa_t root)) \

@@ -221,6 +221,7 @@ u64 clock_kvmclock_ns(struct vm *vm);
 int clock_vm_get(struct vm *vm, struct kvm_clock_data *data);
 int clock_vm_set(struct vm *vm, const struct kvm_clock_data *data);
 u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc);
+u64 tsc_host_cycles(struct vcpu *vcpu, u64 guest_cycles);
 void tsc_write(struct vcpu *vcpu, u64 guest_tsc, bool host);
 void tsc_set_offset(struct vcpu *vcpu, u64 offset);	/* as user space asks */
 void tsc_adjust(struct vcpu *vcpu, s64 delta);

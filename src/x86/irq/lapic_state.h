@@ -22,7 +22,8 @@
 #include "x86/irq/lapic.h"
 
 struct lapic_timer {
-	struct hrtimer hrtimer;
+	struct hrtimer hrtimer;		/* its expiry is the timer's, whoever watches for it */
+	u64 host_tsc;			/* hardware watches; TIMER_OFF: the hrtimer does */
 	u64 period;			/* ns of a whole count; 0: not running */
 	u64 tsc_deadline;		/* as the guest wrote it; 0: disarmed */
 	bool pending;			/* has fired; the vCPU does not know yet */

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The local APIC's timer: one-shot, periodic and TSC-deadline (SDM vol. 3,
- * 11.5.4), on one hrtimer a vCPU. The APIC's bus clock ticks once a
- * nanosecond, as KVM's does.
+ * 11.5.4). The APIC's bus clock ticks once a nanosecond, as KVM's does.
+ *
+ * While the vCPU runs, hardware may watch for the time (vendor_set_timer());
+ * that costs an exit, and no interrupt of the host's. One hrtimer a vCPU does it
+ * where that can't be, and while the vCPU sleeps. Whichever it is, hrtimer's
+ * expiry says when.
  *
  * The callback only notes that the timer has fired. The vCPU turns that into
  * an interrupt: so a stopped vCPU's registers stand still, and can be saved,
@@ -65,17 +69,76 @@ void lapic_timer_init(struct lapic *apic)
 {
 	hrtimer_setup(&apic->timer.hrtimer, timer_callback, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_ABS_PINNED_HARD);
+	apic->timer.host_tsc = TIMER_OFF;
 }
 
+static bool in_hardware(const struct lapic *apic)
+{
+	return apic->timer.host_tsc != TIMER_OFF;
+}
+
+/* Nobody watches any more. The expiry stays. */
+static void timer_off(struct lapic *apic)
+{
+	if (!in_hardware(apic)) {
+		hrtimer_cancel(&apic->timer.hrtimer);
+		return;
+	}
+	apic->timer.host_tsc = TIMER_OFF;
+	static_call(vendor_set_timer)(apic->vcpu, TIMER_OFF);
+}
+
+static void start_hrtimer(struct lapic *apic)
+{
+	hrtimer_start_expires(&apic->timer.hrtimer, HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+/* @ns and @cycles, of the host's TSC, are the same time. Nobody watches yet. */
+static void timer_arm_both(struct lapic *apic, u64 ns, u64 cycles)
+{
+	u64 now = rdtsc();
+
+	hrtimer_set_expires(&apic->timer.hrtimer, ktime_add_ns(ktime_get(), ns));
+	if (cycles < TIMER_OFF - now &&
+	    static_call(vendor_set_timer)(apic->vcpu, now + cycles))
+		apic->timer.host_tsc = now + cycles;
+	else
+		start_hrtimer(apic);
+}
+
+/* @ns: of at most a whole count, 2^39. */
 static void timer_arm(struct lapic *apic, u64 ns)
 {
-	hrtimer_start(&apic->timer.hrtimer, ktime_add_ns(ktime_get(), ns),
-		      HRTIMER_MODE_ABS_PINNED_HARD);
+	timer_arm_both(apic, ns, mul_u64_u32_div(ns, host_tsc_khz, USEC_PER_SEC) + 1);
+}
+
+static bool hardware_due(const struct lapic *apic)
+{
+	return in_hardware(apic) && rdtsc() >= apic->timer.host_tsc;
+}
+
+/*
+ * What the hrtimer's callback does. The two clocks differ by parts per million:
+ * what the TSC says is now the expiry, so that the count agrees with it.
+ */
+static void hardware_fired(struct lapic *apic)
+{
+	struct hrtimer *hrtimer = &apic->timer.hrtimer;
+	ktime_t now = ktime_get();
+
+	timer_off(apic);
+	WRITE_ONCE(apic->timer.pending, true);
+	if (ktime_after(hrtimer_get_expires(hrtimer), now))
+		hrtimer_set_expires(hrtimer, now);
+	if (!(apic->timer.period && timer_periodic(apic)))
+		return;
+	hrtimer_forward(hrtimer, now, ns_to_ktime(apic->timer.period));
+	timer_arm(apic, ktime_to_ns(ktime_sub(hrtimer_get_expires(hrtimer), now)));
 }
 
 void lapic_timer_stop(struct lapic *apic)
 {
-	hrtimer_cancel(&apic->timer.hrtimer);
+	timer_off(apic);
 	apic->timer.period = 0;
 	apic->timer.tsc_deadline = 0;
 	WRITE_ONCE(apic->timer.pending, false);
@@ -95,7 +158,9 @@ static void timer_set_period(struct lapic *apic)
 /* What has fired before the guest starts anew is an interrupt that was. */
 static void timer_cancel(struct lapic *apic)
 {
-	hrtimer_cancel(&apic->timer.hrtimer);
+	if (hardware_due(apic))
+		hardware_fired(apic);
+	timer_off(apic);
 	lapic_timer_take(apic->vcpu);
 }
 
@@ -155,7 +220,8 @@ u32 lapic_timer_count(struct lapic *apic)
 		return min_t(u64, ((u64)ns + (1u << shift) - 1) >> shift,
 			     lapic_reg(apic, APIC_TMICT));
 	/* Due, but the interrupt has not been seen: 0 would mean that it has. */
-	return hrtimer_active(&apic->timer.hrtimer) || READ_ONCE(apic->timer.pending);
+	return hrtimer_active(&apic->timer.hrtimer) || in_hardware(apic) ||
+	       READ_ONCE(apic->timer.pending);
 }
 
 void lapic_timer_set_divide(struct lapic *apic, u32 tdcr)
@@ -167,7 +233,7 @@ void lapic_timer_set_divide(struct lapic *apic, u32 tdcr)
 	if (divide_shift(tdcr) == old || !apic->timer.period)
 		return;
 	/* What is left of the count stays; each step of it takes another time. */
-	hrtimer_cancel(&apic->timer.hrtimer);
+	timer_cancel(apic);
 	ns = timer_remaining(apic);
 	timer_set_period(apic);
 	if (ns > 0)
@@ -202,18 +268,41 @@ void lapic_timer_set_lvt(struct lapic *apic, u32 lvtt)
  * lapic_timer_take() - turn a timer that has fired into an interrupt
  * @vcpu:	in its own thread
  *
- * For VCPU_REQ_APIC_TIMER; cheap and harmless at any other time.
+ * For VCPU_REQ_APIC_TIMER and EXIT_TIMER; cheap and harmless at any other time.
  */
 void lapic_timer_take(struct vcpu *vcpu)
 {
 	struct lapic *apic = vcpu->arch.lapic;
 
-	if (!apic || !READ_ONCE(apic->timer.pending))
+	if (!apic)
+		return;
+	if (hardware_due(apic))
+		hardware_fired(apic);
+	if (!READ_ONCE(apic->timer.pending))
 		return;
 	WRITE_ONCE(apic->timer.pending, false);
 	if (timer_tsc_deadline(apic))
 		apic->timer.tsc_deadline = 0;
 	lapic_local(vcpu, APIC_LVTT);
+}
+
+/**
+ * lapic_timer_leave_hardware() - from now on, the hrtimer watches
+ * @vcpu:	loaded, about to sleep; or the host's TSC has gone back
+ *
+ * Hardware tells only who is in the guest. It has its turn again when the timer
+ * is set anew: who has slept is woken by the timer itself, more often than not.
+ *
+ * Context: preemption off or the vCPU's own thread; interrupts may be off.
+ */
+void lapic_timer_leave_hardware(struct vcpu *vcpu)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	if (!apic || !in_hardware(apic))
+		return;
+	timer_off(apic);
+	start_hrtimer(apic);
 }
 
 /**
@@ -243,17 +332,15 @@ u64 lapic_get_tsc_deadline(struct vcpu *vcpu)
 	return apic && timer_tsc_deadline(apic) ? apic->timer.tsc_deadline : 0;
 }
 
-/* ns until the guest's TSC reaches @deadline; 0 if it has. */
-static u64 ns_to_deadline(struct vcpu *vcpu, u64 deadline)
+static u64 guest_cycles_to_ns(struct vcpu *vcpu, u64 cycles)
 {
 	u32 khz = vcpu->arch.tsc.khz;
-	u64 now = tsc_guest(vcpu, rdtsc());
 	u64 ms;
 	u32 rest;
 
-	if (deadline <= now || !khz)
+	if (!khz)
 		return 0;
-	ms = div_u64_rem(deadline - now, khz, &rest);
+	ms = div_u64_rem(cycles, khz, &rest);
 	if (ms >= DEADLINE_MAX_NS / NSEC_PER_MSEC)
 		return DEADLINE_MAX_NS;
 	/* Up, not down: an interrupt before its deadline confuses guests. */
@@ -268,7 +355,7 @@ static u64 ns_to_deadline(struct vcpu *vcpu, u64 deadline)
 void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline)
 {
 	struct lapic *apic = vcpu->arch.lapic;
-	u64 ns;
+	u64 now, ns = 0;
 
 	if (!apic || !lapic_hw_enabled(apic) || !timer_tsc_deadline(apic))
 		return;
@@ -276,9 +363,11 @@ void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline)
 	apic->timer.tsc_deadline = deadline;
 	if (!deadline)
 		return;
-	ns = ns_to_deadline(vcpu, deadline);
+	now = tsc_guest(vcpu, rdtsc());
+	if (deadline > now)
+		ns = guest_cycles_to_ns(vcpu, deadline - now);
 	if (ns)
-		timer_arm(apic, ns);
+		timer_arm_both(apic, ns, tsc_host_cycles(vcpu, deadline - now));
 	else
 		timer_fired(apic);
 }

@@ -281,6 +281,12 @@ static void load_root(struct vcpu *vcpu, hpa_t root)
 	vmcb_dirty(vmcb, CLEAN_NPT);
 }
 
+/* SVM has none. */
+static bool set_timer(struct vcpu *vcpu, u64 host_tsc)
+{
+	return false;
+}
+
 static void tsc_changed(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
@@ -486,6 +492,7 @@ static const struct vendor_ops svm_ops = {
 	.nmi_window = svm_nmi_window,
 	.tpr_window = svm_tpr_window,
 	.tsc_changed = tsc_changed,
+	.set_timer = set_timer,
 	.cpuid_changed = cpuid_changed,
 	.load_root = load_root,
 	.tlb_flush = svm_tlb_flush,

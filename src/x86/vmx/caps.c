@@ -56,6 +56,7 @@ static const struct option {
 } options[] = {
 #define OPTION(name, word, bit, ...) { name, offsetof(struct vmx_caps, word), bit, { __VA_ARGS__ } }
 	OPTION("vnmi",		pin,	PIN_BASED_VIRTUAL_NMIS),
+	OPTION("preemption-timer", pin,	PIN_BASED_VMX_PREEMPTION_TIMER),
 	OPTION("tpr-shadow",	proc,	CPU_BASED_TPR_SHADOW),
 	OPTION("vpid",		proc2,	SECONDARY_EXEC_ENABLE_VPID),
 	OPTION("rdtscp",	proc2,	SECONDARY_EXEC_ENABLE_RDTSCP,
@@ -209,6 +210,26 @@ static void read_fixed(void)
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx_caps.cr4_fixed);
 }
 
+/*
+ * CPUs with an erratum by which the preemption timer does not count as it should
+ * (BA86, AAX65, AAT59, AAU65, ... of Intel's specification updates), of those that
+ * have unrestricted guest.
+ */
+static const u32 broken_timers[] = { 0x206e6, 0x20652, 0x20655, 0x306a8 };
+
+static void read_timer(void)
+{
+	u32 signature = cpuid_eax(1);
+	unsigned int i;
+	u64 misc;
+
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
+	vmx_caps.timer_shift = vmx_misc_preemption_timer_rate(misc);
+	for (i = 0; i < ARRAY_SIZE(broken_timers); i++)
+		if (signature == broken_timers[i])
+			vmx_caps.pin &= ~PIN_BASED_VMX_PREEMPTION_TIMER;
+}
+
 /**
  * vmx_read_caps() - fill vmx_caps
  *
@@ -232,5 +253,6 @@ int vmx_read_caps(void)
 		vmx_caps.proc |= CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
 	withhold_features();
 	read_fixed();
+	read_timer();
 	return 0;
 }

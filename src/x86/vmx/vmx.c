@@ -41,6 +41,7 @@ static int vcpu_init_vmx(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	vmx->vmcs_cpu = -1;
+	vmx->timer_tsc = TIMER_OFF;
 	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	vmx->vapic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->pml = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
@@ -119,6 +120,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) |
 		   BIT(X86_TRAP_AC) | BIT(X86_TRAP_UD));
 	vmx_pml_reset(vmx);
+	vmx_timer_reset(vmx);
 	vmx_host_constants();
 }
 
@@ -232,6 +234,7 @@ static void state_in(struct vmx_vcpu *vmx)
 		native_write_cr2(arch->cr2);
 	*(u32 *)(vmx->vapic + APIC_TASKPRI) = arch->cr8 << 4;
 	spec_ctrl_in(&vmx->entry.common, &vmx->vcpu);
+	vmx_timer_in(vmx);
 }
 
 static void state_out(struct vmx_vcpu *vmx)
@@ -380,6 +383,7 @@ static const struct vendor_ops vmx_ops = {
 	.nmi_window = vmx_nmi_window,
 	.tpr_window = vmx_tpr_window,
 	.tsc_changed = tsc_changed,
+	.set_timer = vmx_set_timer,
 	.cpuid_changed = cpuid_changed,
 	.load_root = load_root,
 	.tlb_flush = tlb_flush,

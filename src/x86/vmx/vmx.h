@@ -19,6 +19,7 @@ struct vmx_caps {
 	u32 pin, proc, proc2, exit, entry;
 	u64 ept_vpid;
 	u64 cr0_fixed, cr4_fixed;	/* bits that must be 1 in a guest */
+	u8 timer_shift;			/* a tick of the preemption timer: so many bits of the TSC */
 	bool flush_l1d;
 };
 
@@ -47,7 +48,8 @@ struct vmx_vcpu {
 	u64 eptp;
 	/* What the VMCS has, so that only changes are written. */
 	u64 rip, rflags, rsp, host_cr3, host_cr4;
-	u32 proc;
+	u32 proc, timer_ticks;
+	u64 timer_tsc;			/* of vendor_set_timer(), or TIMER_OFF */
 	u64 msrs[SW_MSRS];
 	struct { u16 fs, gs, ds, es, ldt; } host;
 	u64 nmi_masked_until;		/* without virtual NMIs: see inject.c */
@@ -144,6 +146,18 @@ int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 bool vmx_has_emulated_msr(u32 msr);
 void vmx_pass_msr(struct vcpu *vcpu, u32 msr, bool read, bool write);
 void vmx_reset_segments(struct vcpu *vcpu);
+
+/* timer.c */
+void vmx_timer_reset(struct vmx_vcpu *vmx);
+bool vmx_set_timer(struct vcpu *vcpu, u64 host_tsc);
+void vmx_timer_write(struct vmx_vcpu *vmx);
+
+/* Before each entry, as late as can be. */
+static __always_inline void vmx_timer_in(struct vmx_vcpu *vmx)
+{
+	if (vmx->timer_tsc != TIMER_OFF || vmx->timer_ticks != U32_MAX)
+		vmx_timer_write(vmx);
+}
 
 /* inject.c: events in, and windows for them */
 void vmx_inject_exception(struct vcpu *vcpu);
