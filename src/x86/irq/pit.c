@@ -78,6 +78,20 @@ static void tick_send(struct pit *pit)
 	lapic_nmi_watchdog(pit->vm);
 }
 
+/*
+ * Goes on to the first tick that is still to come; returns how many came before. Not
+ * hrtimer_forward(): on a host without high resolution that takes a period which is shorter
+ * than the host's own tick for as long as that.
+ */
+static u64 ticks_until_now(struct pit *pit)
+{
+	s64 late = ktime_get_ns() - ktime_to_ns(hrtimer_get_expires(&pit->timer));
+	u64 ticks = 1 + div64_u64(max_t(s64, late, 0), pit->period);
+
+	hrtimer_add_expires_ns(&pit->timer, ticks * pit->period);
+	return ticks;
+}
+
 static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct pit *pit = container_of(timer, struct pit, timer);
@@ -86,7 +100,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 
 	/* A host that is late has several at once, and must not run after them. */
 	if (pit->periodic)
-		ticks = hrtimer_forward_now(timer, ns_to_ktime(pit->period));
+		ticks = ticks_until_now(pit);
 	raw_spin_lock(&pit->tick_lock);
 	if (pit->reinject) {
 		pit->missed = min_t(u64, pit->missed + ticks, U32_MAX);
