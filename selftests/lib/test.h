@@ -6,7 +6,20 @@
 #ifndef SELFTESTS_LIB_TEST_H
 #define SELFTESTS_LIB_TEST_H
 
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A kernel that watches is slow: MINIKVM_SLOW is how many times as long a test may take. */
+static unsigned int slow_alarm(unsigned int seconds)
+{
+	const char *slow = getenv("MINIKVM_SLOW");
+
+	return alarm(slow ? seconds * atoi(slow) : seconds);
+}
+
+#define alarm slow_alarm
 #include "kselftest_harness.h"
+#undef alarm
 #include "lib/vm.h"
 
 /*
