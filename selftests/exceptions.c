@@ -641,28 +641,6 @@ TEST(bound_and_into)
 	ASSERT_EQ(4, vcpu_run_value(vcpu));
 }
 
-/* A far jump to a task: the hypervisor's to carry out, and minikvm does not. */
-TEST(task_switch)
-{
-	static const u8 code[] = { 0xea, 0, 0, 0, 0, SEL_TSS, 0 };
-	struct vm *vm = vm_create(0);
-	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
-	struct kvm_sregs s;
-	u64 *gdt = guest_ptr(vm, 0x3000);
-
-	if (host_is_tcg())
-		SKIP(return, "QEMU's SVM has no intercept of task switches");
-	memcpy(guest_ptr(vm, GUEST_LOW), code, sizeof(code));
-	gdt[SEL_TSS / 8] = 0x67 | 0x2000 << 16 | 0x89ull << 40;
-	vcpu_start32(vcpu, GUEST_LOW);
-	s = vcpu_sregs(vcpu);
-	s.gdt.base = 0x3000;
-	do_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
-	vcpu_run_exit(vcpu, KVM_EXIT_INTERNAL_ERROR);
-	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, vcpu->run->internal.suberror);
-	EXPECT_EQ(0, vcpu->run->internal.ndata);
-}
-
 TEST(real_mode)
 {
 	struct vm *vm = vm_create(0);

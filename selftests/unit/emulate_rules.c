@@ -710,6 +710,78 @@ static u64 stacked(unsigned int at, unsigned int size)
 	return val;
 }
 
+/* TSSs at BASE + 0x5000 (its descriptor is 6) and 0x6000 (7), with code and data of ours */
+static void with_tasks(void)
+{
+	with_gdt(EMUL_PROT32);
+	put_descriptor(2, 0, 0xfffff, 0xc092);
+	put_descriptor(6, BASE + 0x5000, 0x67, 0x008b);
+	put_descriptor(7, BASE + 0x6000, 0x67, 0x0089);
+	w.seg[EMUL_SEG_TR] = (struct kvm_segment){
+		.base = BASE + 0x5000, .limit = 0x67, .selector = 0x30, .type = 11, .present = 1,
+	};
+	memset(w.mem + 0x5000, 0, 0x2000);
+	w.mem[0x604c] = 0x28;			/* CS */
+	w.mem[0x6050] = 0x10;			/* SS */
+}
+
+static int switch_to(u16 selector, bool returns)
+{
+	struct emul_task t = { .selector = selector, .returns = returns };
+
+	w.e.rip = BASE;
+	return emul_task_switch(&w.e, &t);
+}
+
+/* Hardware has looked at all of this too, but not at the same moment. */
+static void refused_tasks(void)
+{
+	with_tasks();
+	CHECK(faulted(switch_to(0, false), GP_VECTOR, true, 0) && !w.e.switched);
+	CHECK(faulted(switch_to(0x3c, false), GP_VECTOR, true, 0x3c));
+	CHECK(faulted(switch_to(0x40, false), GP_VECTOR, true, 0x40));
+	CHECK(faulted(switch_to(0x10, false), GP_VECTOR, true, 0x10));
+	CHECK(faulted(switch_to(0x30, false), GP_VECTOR, true, 0x30));	/* busy */
+	CHECK(faulted(switch_to(0x38, true), TS_VECTOR, true, 0x38));	/* not busy */
+	put_descriptor(7, BASE + 0x6000, 0x66, 0x0089);
+	CHECK(faulted(switch_to(0x38, false), TS_VECTOR, true, 0x38));
+	put_descriptor(7, BASE + 0x6000, 0x67, 0x0009);
+	CHECK(faulted(switch_to(0x38, false), NP_VECTOR, true, 0x38));
+	put_descriptor(7, BASE + 0x6000, 0x67, 0x0089);
+	w.seg[EMUL_SEG_TR].limit = 0x5e;
+	CHECK(faulted(switch_to(0x38, false), TS_VECTOR, true, 0x30));
+	w.seg[EMUL_SEG_TR].limit = 0x67;
+	w.page[6] = WORLD_ABSENT;
+	CHECK(faulted(switch_to(0x38, false), PF_VECTOR, true, 0) && !w.e.switched);
+	w.page[6] = WORLD_DEVICE;
+	CHECK(switch_to(0x38, false) == EMUL_UNHANDLED && !w.e.switched);
+	CHECK(stacked(0x5020, 4) == 0 && w.e.rip == BASE && !(w.cr0 & X86_CR0_TS));
+}
+
+/* A race before there is a new task begins anew; behind that the guest is past help. */
+static void races_of_tasks(void)
+{
+	unsigned int i, again = 0;
+	int rc;
+
+	for (i = 0; i < 24; i++) {
+		with_tasks();
+		w.races = 1u << i;
+		rc = switch_to(0x38, false);
+		if (rc == EMUL_AGAIN) {
+			CHECK(!w.e.switched && stacked(0x5020, 4) == 0 && !(w.mem[0x403d] & 2));
+			again++;
+		} else {
+			CHECK(rc == EMUL_OK || rc == EMUL_UNHANDLED);
+		}
+		if (rc == EMUL_OK)
+			CHECK(w.e.switched && w.seg[EMUL_SEG_TR].selector == 0x38 &&
+			      w.mem[0x403d] & 2 && !(w.mem[0x4035] & 2) &&
+			      stacked(0x5020, 4) == (u32)BASE);
+	}
+	CHECK(again >= 4 && rc == EMUL_OK);
+}
+
 /* The return address is pushed when nothing else can go wrong; to other privileges we do not go. */
 static void far_calls(void)
 {
@@ -936,6 +1008,8 @@ static const struct {
 	RULE(load_stack_segment, "MOV to SS, and segments in real mode"),
 	RULE(far_jumps, "JMP through a far pointer"),
 	RULE(far_calls, "CALL and RET through far pointers"),
+	RULE(refused_tasks, "switches of tasks that change nothing"),
+	RULE(races_of_tasks, "switches of tasks that lose a race"),
 	RULE(far_real_mode, "far transfers in real mode"),
 	RULE(all_registers, "PUSHA and POPA"),
 	RULE(flags, "PUSHF and POPF"),

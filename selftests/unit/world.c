@@ -112,37 +112,41 @@ static int access_memory(struct world *w, u64 la, u8 *buf, unsigned int len, boo
 	return rc ? rc : access_kind(w, la, buf, len, write, false);
 }
 
-static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
+static int op_probe(struct emul *e, u64 la, unsigned int len, bool write, enum emul_access as)
 {
 	struct world *w = world_of(e);
 
+	(void)as;
 	return loses_race(w) ? EMUL_AGAIN : check_range(w, la, len, write);
 }
 
-static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why)
+static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access as)
 {
 	struct world *w = world_of(e);
 
-	if (why == EMUL_READ_SYSTEM && w->tables && la + len <= w->tables_len) {
+	if (as == EMUL_SYSTEM && w->tables && la + len <= w->tables_len) {
 		memcpy(buf, w->tables + la, len);
 		return EMUL_OK;
 	}
 	return loses_race(w) ? EMUL_AGAIN : access_memory(w, la, buf, len, false);
 }
 
-static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
+static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len, enum emul_access as)
 {
 	struct world *w = world_of(e);
 
+	(void)as;
 	return loses_race(w) ? EMUL_AGAIN : access_memory(w, la, (u8 *)buf, len, true);
 }
 
-static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new, unsigned int len)
+static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new, unsigned int len,
+		      enum emul_access as)
 {
 	struct world *w = world_of(e);
 	u8 now[16];
 	int rc;
 
+	(void)as;
 	if (loses_race(w))
 		return EMUL_AGAIN;
 	if (w->cmpxchg_fails) {
@@ -193,6 +197,13 @@ static void op_set_segment(struct emul *e, enum emul_seg seg, const struct kvm_s
 static int op_lmsw(struct emul *e, u16 msw)
 {
 	world_of(e)->msw = msw;
+	return EMUL_OK;
+}
+
+static int op_task_registers(struct emul *e, const u64 *cr3)
+{
+	(void)cr3;
+	world_of(e)->cr0 |= X86_CR0_TS;
 	return EMUL_OK;
 }
 
@@ -265,6 +276,7 @@ static const struct emul_ops ops = {
 	.segment = op_segment,
 	.set_segment = op_set_segment,
 	.lmsw = op_lmsw,
+	.task_registers = op_task_registers,
 	.sysreg = op_sysreg,
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,

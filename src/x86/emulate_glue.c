@@ -30,6 +30,11 @@ static u32 user_access(struct vcpu *vcpu)
 	return static_call(vendor_cpl)(vcpu) == 3 ? X86_PF_USER : 0;
 }
 
+static u32 access_rights(struct vcpu *vcpu, bool write, enum emul_access as)
+{
+	return (as == EMUL_DATA ? user_access(vcpu) : 0) | (write ? X86_PF_WRITE : 0);
+}
+
 /* What became of an access to guest memory that failed with @error */
 static int no_access(struct emul *e, int error, const struct guest_fault *fault)
 {
@@ -150,11 +155,10 @@ static int op_fetch(struct emul *e, u64 la, void *buf, unsigned int len)
 	return r ? no_access(e, r, &fault) : EMUL_OK;
 }
 
-static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why)
+static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access as)
 {
-	u32 access = why == EMUL_READ ? user_access(emul_vcpu(e)) : 0;
 	struct piece p[2];
-	int rc = locate_all(e, la, len, access, p);
+	int rc = locate_all(e, la, len, access_rights(emul_vcpu(e), false, as), p);
 
 	if (!rc)
 		rc = read_piece(e, &p[0], buf);
@@ -163,10 +167,11 @@ static int op_read(struct emul *e, u64 la, void *buf, unsigned int len, enum emu
 	return rc;
 }
 
-static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
+static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len,
+		    enum emul_access as)
 {
 	struct piece p[2];
-	int rc = locate_all(e, la, len, user_access(emul_vcpu(e)) | X86_PF_WRITE, p);
+	int rc = locate_all(e, la, len, access_rights(emul_vcpu(e), true, as), p);
 	unsigned int first;
 
 	if (rc)
@@ -184,27 +189,26 @@ static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 }
 
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
-		      unsigned int len)
+		      unsigned int len, enum emul_access as)
 {
 	struct piece p[2];
-	int rc = locate_all(e, la, len, user_access(emul_vcpu(e)) | X86_PF_WRITE, p);
+	int rc = locate_all(e, la, len, access_rights(emul_vcpu(e), true, as), p);
 
 	if (rc)
 		return rc;
 	/* No bus locks two pages, or a device: write what a CPU would. */
 	if (p[1].len || !p[0].memory)
-		return op_write(e, la, new, len);
+		return op_write(e, la, new, len, as);
 	rc = guest_cmpxchg(emul_vcpu(e), p[0].gpa, (void *)old, new, len);
 	if (rc == -EAGAIN)
 		return EMUL_AGAIN;
 	return rc ? unusable(e, &p[0], true) : EMUL_OK;
 }
 
-static int op_probe(struct emul *e, u64 la, unsigned int len, bool write)
+static int op_probe(struct emul *e, u64 la, unsigned int len, bool write, enum emul_access as)
 {
-	u32 access = user_access(emul_vcpu(e)) | (write ? X86_PF_WRITE : 0);
 	struct piece p[2];
-	int rc = locate_all(e, la, len, access, p);
+	int rc = locate_all(e, la, len, access_rights(emul_vcpu(e), write, as), p);
 
 	if (rc)
 		return rc;
@@ -236,6 +240,19 @@ static int op_lmsw(struct emul *e, u16 msw)
 		.vector = X86_TRAP_GP,
 		.has_error_code = e->mode != EMUL_REAL,
 	};
+	return EMUL_FAULT;
+}
+
+static int op_task_registers(struct emul *e, const u64 *cr3)
+{
+	struct vcpu *vcpu = emul_vcpu(e);
+
+	vcpu->arch.dr7 &= ~(u64)DR7_LOCAL;
+	static_call(vendor_debug_regs_changed)(vcpu);
+	if (!set_cr0(vcpu, vcpu->arch.cr0 | X86_CR0_TS) &&
+	    (!cr3 || !(vcpu->arch.cr0 & X86_CR0_PG) || !set_cr3(vcpu, *cr3)))
+		return EMUL_OK;
+	e->fault = (struct emul_fault){ .vector = X86_TRAP_GP, .has_error_code = true };
 	return EMUL_FAULT;
 }
 
@@ -437,6 +454,7 @@ static const struct emul_ops emul_ops = {
 	.segment	= op_segment,
 	.set_segment	= op_set_segment,
 	.lmsw		= op_lmsw,
+	.task_registers	= op_task_registers,
 	.sysreg		= op_sysreg,
 	.pio_in		= op_pio_in,
 	.pio_out	= op_pio_out,
@@ -463,7 +481,7 @@ static enum emul_mode code_mode(struct vcpu *vcpu)
 	return db ? EMUL_PROT32 : EMUL_PROT16;
 }
 
-static int decode(struct vcpu *vcpu)
+static struct emul *context(struct vcpu *vcpu)
 {
 	struct emul *e = &vcpu->arch.emul;
 
@@ -472,7 +490,12 @@ static int decode(struct vcpu *vcpu)
 	e->rip = vcpu->arch.rip;
 	e->rflags = vcpu->arch.rflags;
 	e->mode = code_mode(vcpu);
-	return emul_decode(e);
+	return e;
+}
+
+static int decode(struct vcpu *vcpu)
+{
+	return emul_decode(context(vcpu));
 }
 
 static void raise(struct vcpu *vcpu, const struct emul_fault *f)
@@ -772,4 +795,97 @@ int emulate_decode_operand(struct vcpu *vcpu)
 	default:
 		return 0;
 	}
+}
+
+/* --- Switches of tasks. --- */
+
+static int task_switch_failed(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	/* No instruction was decoded: there are no bytes to show. */
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->internal.ndata = 0;
+	return 0;
+}
+
+/* The old task goes on behind the instruction, unless it was none that asked. */
+static int old_task_rip(struct vcpu *vcpu, bool event, u64 *rip)
+{
+	int len = vcpu->arch.exit.len;
+
+	*rip = vcpu->arch.rip;
+	if (event)
+		return 1;
+	if (!len)
+		len = emulate_length(vcpu);
+	*rip += len;
+	return len;
+}
+
+/* A debugger's TF is none of the tasks'. */
+static void commit_task(struct vcpu *vcpu)
+{
+	const struct emul *e = &vcpu->arch.emul;
+	u64 tf = vcpu->arch.guest_debug & KVM_GUESTDBG_SINGLESTEP ? X86_EFLAGS_TF : 0;
+
+	vcpu->arch.rip = e->rip;
+	vcpu->arch.rflags = e->rflags | tf;
+	static_call(vendor_set_shadow)(vcpu, 0);
+}
+
+static int switch_task(struct vcpu *vcpu, const struct emul_task *task, u64 rip)
+{
+	struct emul *e = context(vcpu);
+	int rc;
+
+	e->rip = rip;
+	e->rflags = vcpu_rflags(vcpu);
+	rc = emul_task_switch(e, task);
+	if (rc == EMUL_AGAIN)
+		return 1;
+	if (e->switched)
+		commit_task(vcpu);
+	if (task->returns)
+		static_call(vendor_set_nmi_mask)(vcpu, false);
+	if (rc == EMUL_UNHANDLED)
+		return task_switch_failed(vcpu);
+	if (rc == EMUL_FAULT)
+		raise(vcpu, &e->fault);
+	/* After what the delivery raised, for two faults may make a third. */
+	events_delivered(vcpu);
+	if (rc == EMUL_OK && e->task_trap)
+		queue_exception_payload(vcpu, X86_TRAP_DB, DR_SWITCH);
+	return 1;
+}
+
+/**
+ * emulate_task_switch() - carry out what EXIT_TASK_SWITCH asks for
+ * @vcpu: the vCPU, loaded; vm->srcu held; what the exit broke off is in flight again
+ *
+ * Hardware has checked the gate, if there was one, and the right to use it
+ * (SDM vol. 3, 25.4.2; APM 15.14.1).
+ *
+ * Context: may sleep, for guest memory. Return: as exit_dispatch().
+ */
+int emulate_task_switch(struct vcpu *vcpu)
+{
+	const struct exit *exit = &vcpu->arch.exit;
+	bool gate = exit->task.source == TASK_SWITCH_GATE;
+	bool event = gate && exit->vectoring.type != VECTORING_SOFT;
+	struct emul_task task = {
+		.selector = exit->task.selector,
+		.nests = gate || exit->task.source == TASK_SWITCH_CALL,
+		.returns = exit->task.source == TASK_SWITCH_IRET,
+		.external = event,
+		.has_error_code = event && exit->task.has_error_code,
+		.error_code = exit->task.error_code,
+	};
+	u64 rip;
+	int r = old_task_rip(vcpu, event, &rip);
+
+	if (r <= 0)
+		return r ? 1 : task_switch_failed(vcpu);
+	return switch_task(vcpu, &task, rip);
 }

@@ -245,6 +245,23 @@ bool events_in_flight(struct vcpu *vcpu)
 	return e->exception.injected || e->nmi.injected || e->irq.injected;
 }
 
+/**
+ * events_delivered() - what was in flight is the guest's now, by a task gate
+ * @vcpu: the vCPU, loaded
+ *
+ * Whatever its delivery raised is pending already. An NMI is in service either
+ * way.
+ */
+void events_delivered(struct vcpu *vcpu)
+{
+	struct vcpu_events *e = &vcpu->arch.events;
+
+	if (e->nmi.injected)
+		static_call(vendor_set_nmi_mask)(vcpu, true);
+	e->exception.injected = e->nmi.injected = e->irq.injected = false;
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+}
+
 /* Real mode pushes no error code: SDM vol. 3, 20.1.4. */
 static void inject_exception(struct vcpu *vcpu)
 {

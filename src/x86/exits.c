@@ -535,17 +535,6 @@ static int exit_fail_entry(struct vcpu *vcpu)
 	return 0;
 }
 
-/* Not done, see docs/abi.md. No instruction was decoded: there are no bytes to show. */
-static int exit_task_switch(struct vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->run;
-
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	run->internal.ndata = 0;
-	return 0;
-}
-
 /* A row that uses guest memory, or the MSR filter, runs under vm->srcu. */
 #define MEMORY	true
 
@@ -577,7 +566,7 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_MWAIT]		= { exit_mwait },
 	[EXIT_XSETBV]		= { exit_xsetbv },
 	[EXIT_UD_OPCODE]	= { exit_ud },
-	[EXIT_TASK_SWITCH]	= { exit_task_switch,	MEMORY },
+	[EXIT_TASK_SWITCH]	= { emulate_task_switch,	MEMORY },
 	[EXIT_TPR_BELOW]	= { exit_event },
 	[EXIT_TIMER]		= { exit_timer },
 	[EXIT_SMI]		= { exit_again },

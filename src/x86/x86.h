@@ -38,6 +38,7 @@
 #define DR7_GD		(1ULL << 13)
 #define DR7_RESTING	0x400ULL
 #define DR7_ENABLES	0xffULL
+#define DR7_LOCAL	0x155ULL	/* L0 to L3, and LE: off in each new task */
 
 /* DR7 as the hardware shall have it: user space's breakpoints come first. */
 static inline u64 effective_dr7(struct vcpu *vcpu)
@@ -61,6 +62,7 @@ void events_requeue(struct vcpu *vcpu);		/* what the exit broke off */
 void events_inject(struct vcpu *vcpu);
 void events_cancel(struct vcpu *vcpu);		/* what no entry delivered */
 bool events_in_flight(struct vcpu *vcpu);
+void events_delivered(struct vcpu *vcpu);	/* by software */
 bool events_wake(struct vcpu *vcpu);
 bool irq_open(struct vcpu *vcpu);
 bool user_may_inject(struct vcpu *vcpu);
@@ -83,6 +85,7 @@ int emulate_instruction(struct vcpu *vcpu);	/* as exit_dispatch */
 int emulate_length(struct vcpu *vcpu);		/* bytes, or -EFAULT: fault queued */
 int emulate_failed(struct vcpu *vcpu);		/* KVM_EXIT_INTERNAL_ERROR */
 int emulate_decode_operand(struct vcpu *vcpu);	/* fills exit.cr or exit.dr */
+int emulate_task_switch(struct vcpu *vcpu);
 
 /* cpuid_offer.c: what this host can offer */
 int cpuid_init(void);				/* module load */

@@ -94,10 +94,10 @@ enum emul_sysreg {
 	EMUL_GDT_LIMIT,
 };
 
-/** enum emul_access - why memory is read */
+/** enum emul_access - whose rights an access to memory has */
 enum emul_access {
-	EMUL_READ,		/* data, with the rights of the current CPL */
-	EMUL_READ_SYSTEM,	/* implicit supervisor read (TSS, descriptors) */
+	EMUL_DATA,		/* those of the current CPL */
+	EMUL_SYSTEM,		/* a supervisor's: TSS, descriptors, whatever the CPL is */
 };
 
 /* Bytes of an instruction, at most (SDM Vol. 2, 2.3.11). */
@@ -246,23 +246,24 @@ struct emul_ops {
 	/** @fetch: read @len bytes of code at @la */
 	int (*fetch)(struct emul *e, u64 la, void *buf, unsigned int len);
 	/** @read: read memory */
-	int (*read)(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access why);
+	int (*read)(struct emul *e, u64 la, void *buf, unsigned int len, enum emul_access as);
 	/**
 	 * @write: write memory; on a page crossing, no page is written unless both may be, and a
 	 * device before memory
 	 */
-	int (*write)(struct emul *e, u64 la, const void *buf, unsigned int len);
+	int (*write)(struct emul *e, u64 la, const void *buf, unsigned int len,
+		     enum emul_access as);
 	/**
 	 * @compare_swap: replace @old by @new at once, @len is 1, 2, 4, 8 or 16. EMUL_AGAIN: there was
 	 * something else. Where no slot is, a write of @new will do.
 	 */
 	int (*compare_swap)(struct emul *e, u64 la, const void *old, const void *new,
-		       unsigned int len);
+			    unsigned int len, enum emul_access as);
 	/**
 	 * @probe: EMUL_OK: an access would be to plain memory; EMUL_SUSPEND: it would need user
 	 * space or a device; anything else: what it would return. Has no effect either way.
 	 */
-	int (*probe)(struct emul *e, u64 la, unsigned int len, bool write);
+	int (*probe)(struct emul *e, u64 la, unsigned int len, bool write, enum emul_access as);
 	/** @segment: fill in a segment register, hidden part and all; limit in bytes */
 	void (*segment)(struct emul *e, enum emul_seg seg, struct kvm_segment *out);
 	/**
@@ -275,6 +276,12 @@ struct emul_ops {
 	 * May be NULL: EMUL_UNHANDLED.
 	 */
 	int (*lmsw)(struct emul *e, u16 msw);
+	/**
+	 * @task_registers: what a new task finds beside its TSS and segments: CR0.TS set, DR7's
+	 * local breakpoints off, and, if @cr3 is not NULL and there is paging, that CR3, or #GP.
+	 * May be NULL: EMUL_UNHANDLED.
+	 */
+	int (*task_registers)(struct emul *e, const u64 *cr3);
 	/** @sysreg: value of a system register */
 	u64 (*sysreg)(struct emul *e, enum emul_sysreg reg);
 	/**
@@ -322,6 +329,8 @@ struct emul_operand {
  *	string) completed with RFLAGS.TF set: raise #DB with DR6.BS
  * @mov_ss: result, valid with EMUL_OK: SS was loaded by MOV or POP: begin an interrupt shadow
  * @repeat: result, valid with EMUL_AGAIN: an iteration was committed; else nothing changed
+ * @switched: result of emul_task_switch(): registers are the new task's, with EMUL_FAULT as well
+ * @task_trap: result of emul_task_switch(), valid with EMUL_OK: raise #DB with DR6.BT
  * @fault: result, valid with EMUL_FAULT
  * @insn: result of emul_decode()
  *
@@ -340,6 +349,8 @@ struct emul {
 	bool single_step;
 	bool mov_ss;
 	bool repeat;
+	bool switched;
+	bool task_trap;
 	struct emul_fault fault;
 	struct emul_insn insn;
 
@@ -347,6 +358,7 @@ struct emul {
 	u64 new_gpr[16];
 	u64 new_rip;
 	u64 new_rflags;
+	u8 bad_selector;	/* what a selector that may not be loaded raises: #GP, or #TS */
 	struct emul_operand op[3];
 	u8 io[EMUL_IO_MAX];
 };
@@ -407,5 +419,37 @@ int emul_execute(struct emul *e);
  * Once the write is done, nothing is left but to go on behind the instruction.
  */
 bool emul_is_store(const struct emul *e, unsigned int len);
+
+/**
+ * struct emul_task - a switch of tasks
+ * @selector: of the new task's TSS
+ * @nests: by CALL, interrupt or exception: the new task can return to the old one by IRET
+ * @returns: by IRET with NT set; with neither, it is a JMP
+ * @external: for an event that no instruction asked for: error codes have EXT set
+ * @has_error_code: @error_code goes on the new task's stack
+ * @error_code: of the exception
+ */
+struct emul_task {
+	u16 selector;
+	bool nests;
+	bool returns;
+	bool external;
+	bool has_error_code;
+	u32 error_code;
+};
+
+/**
+ * emul_task_switch() - switch tasks as protected mode does
+ * @e: context; ops, gpr, rip, rflags and mode are filled in; rip is where the old task goes on
+ * @t: the switch; what hardware checked of a gate, and of privilege, is not checked again
+ *
+ * With e->switched, registers are the new task's, and an EMUL_FAULT is the new task's to take;
+ * without, nothing has changed. EMUL_UNHANDLED after that point too: the guest cannot go on.
+ *
+ * Context: that of the ops; outside of IA-32e mode only.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, EMUL_AGAIN (nothing changed), EMUL_UNHANDLED.
+ */
+int emul_task_switch(struct emul *e, const struct emul_task *t);
 
 #endif

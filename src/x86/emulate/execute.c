@@ -72,6 +72,7 @@ static void begin(struct emul *e)
 	e->single_step = false;
 	e->mov_ss = false;
 	e->repeat = false;
+	e->bad_selector = GP_VECTOR;
 }
 
 /* The only place where the vCPU's registers change. */

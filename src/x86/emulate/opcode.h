@@ -180,6 +180,9 @@ enum emul_operand_kind {
 
 #define STATUS_FLAGS (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | \
 		      X86_EFLAGS_SF | X86_EFLAGS_OF)
+#define FLAGS_KNOWN	(STATUS_FLAGS | X86_EFLAGS_TF | X86_EFLAGS_IF | X86_EFLAGS_DF |	\
+			 X86_EFLAGS_IOPL | X86_EFLAGS_NT | X86_EFLAGS_RF | X86_EFLAGS_VM |	\
+			 X86_EFLAGS_AC | X86_EFLAGS_VIF | X86_EFLAGS_VIP | X86_EFLAGS_ID)
 
 /* All ones in the low @size bytes. */
 static inline u64 emul_mask(unsigned int size)
@@ -233,6 +236,12 @@ int emul_resolve(struct emul *e, unsigned int i, bool write);
 int emul_load(struct emul *e, struct emul_operand *op);
 int emul_load_for_update(struct emul *e, struct emul_operand *op);
 int emul_store(struct emul *e, const struct emul_operand *op, u64 old);
+
+int emul_raise_selector(struct emul *e, u8 vector, u16 selector);
+int emul_read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la);
+void emul_parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s);
+int emul_load_segment(struct emul *e, enum emul_seg seg, u16 selector);
+int emul_find_code(struct emul *e, u16 selector, struct kvm_segment *s, bool gates);
 
 u64 emul_sub(struct emul *e, u64 a, u64 b, u64 borrow, unsigned int size);
 bool emul_condition(u64 rflags, unsigned int code);

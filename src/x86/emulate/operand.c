@@ -257,7 +257,7 @@ static unsigned int before_wrap(const struct emul *e, u64 la, unsigned int len)
 /* Would an access there fail? Memory or a device, that does not matter. */
 int emul_probe(struct emul *e, u64 la, unsigned int len, bool write)
 {
-	int rc = e->ops->probe(e, la, len, write);
+	int rc = e->ops->probe(e, la, len, write, EMUL_DATA);
 
 	return rc == EMUL_SUSPEND ? EMUL_OK : rc;
 }
@@ -267,10 +267,10 @@ int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len)
 	unsigned int first = before_wrap(e, la, len);
 	int rc;
 
-	rc = e->ops->read(e, la, buf, first, EMUL_READ);
+	rc = e->ops->read(e, la, buf, first, EMUL_DATA);
 	if (rc || first == len)
 		return rc;
-	return e->ops->read(e, 0, (u8 *)buf + first, len - first, EMUL_READ);
+	return e->ops->read(e, 0, (u8 *)buf + first, len - first, EMUL_DATA);
 }
 
 int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
@@ -280,23 +280,23 @@ int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 	int rc;
 
 	if (!second)
-		return e->ops->write(e, la, buf, len);
+		return e->ops->write(e, la, buf, len, EMUL_DATA);
 	rc = emul_probe(e, la, first, true);
 	if (!rc)
-		rc = e->ops->probe(e, 0, second, true);
+		rc = e->ops->probe(e, 0, second, true, EMUL_DATA);
 	if (rc == EMUL_OK) {
-		rc = e->ops->write(e, la, buf, first);
+		rc = e->ops->write(e, la, buf, first, EMUL_DATA);
 		if (rc)
 			return rc;
-		rc = e->ops->write(e, 0, rest, second);
+		rc = e->ops->write(e, 0, rest, second, EMUL_DATA);
 		/* Half of it is in memory: to begin anew would do it twice. */
 		return rc == EMUL_AGAIN ? EMUL_UNHANDLED : rc;
 	}
 	if (rc != EMUL_SUSPEND)
 		return rc;
 	/* A device comes first: memory must not have changed when it makes us begin again. */
-	rc = e->ops->write(e, 0, rest, second);
-	return rc ? rc : e->ops->write(e, la, buf, first);
+	rc = e->ops->write(e, 0, rest, second, EMUL_DATA);
+	return rc ? rc : e->ops->write(e, la, buf, first, EMUL_DATA);
 }
 
 /* Read what will be written: it must be writable, and the CPU checks that before it reads. */
@@ -450,7 +450,7 @@ int emul_mem_update(struct emul *e, u64 la, const void *old, const void *val, un
 		return emul_mem_write(e, la, val, len);
 	if (before_wrap(e, la, len) < len)
 		return EMUL_UNHANDLED;
-	return e->ops->compare_swap(e, la, old, val, len);
+	return e->ops->compare_swap(e, la, old, val, len, EMUL_DATA);
 }
 
 /* Write op->val to a resolved operand; @old is what was there, for a locked access. */

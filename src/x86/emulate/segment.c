@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loading segment registers: MOV, POP, LDS and its kin; far JMP, CALL and RET to a code segment of
- * the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, task
- * switches, and returns to a lower privilege are not handled.
+ * the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, and
+ * returns to a lower privilege, are not handled; task switches are task.c's.
  */
 #include "x86/emulate/opcode.h"
 
 #define DESC_ACCESSED	(1ULL << 40)
 
-/* The error code of a fault that is about a selector: its RPL does not count. */
-static int raise_selector(struct emul *e, u8 vector, u16 selector)
+/*
+ * A fault that is about a selector, whose RPL does not count. Where an instruction's is a #GP, a
+ * task switch's is a #TS.
+ */
+int emul_raise_selector(struct emul *e, u8 vector, u16 selector)
 {
-	return emul_raise_code(e, vector, selector & ~3u);
+	return emul_raise_code(e, vector == GP_VECTOR ? e->bad_selector : vector, selector & ~3u);
 }
 
 static bool is_null(u16 selector)
@@ -35,19 +38,19 @@ static bool find_table(struct emul *e, u16 selector, u64 *base, u32 *limit)
 	return !ldt.unusable && ldt.present;
 }
 
-static int read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la)
+int emul_read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la)
 {
 	u64 base;
 	u32 limit;
 
 	if (!find_table(e, selector, &base, &limit) || (selector | 7u) > limit)
-		return raise_selector(e, GP_VECTOR, selector);
+		return emul_raise_selector(e, GP_VECTOR, selector);
 	*la = base + (selector & ~7u);
-	return e->ops->read(e, *la, desc, sizeof(*desc), EMUL_READ_SYSTEM);
+	return e->ops->read(e, *la, desc, sizeof(*desc), EMUL_SYSTEM);
 }
 
 /* SDM Vol. 3, figure 3-8 */
-static void parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s)
+void emul_parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s)
 {
 	*s = (struct kvm_segment){
 		.base = ((desc >> 16) & 0xffffff) | ((desc >> 56) & 0xff) << 24,
@@ -66,20 +69,15 @@ static void parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s)
 		s->limit = s->limit << 12 | 0xfff;
 }
 
-/*
- * Set the accessed bit, in the table and in what will be loaded. From user mode that would be a
- * supervisor's write, for which there is no op; descriptors are rarely new by then.
- */
+/* Set the accessed bit, in the table and in what will be loaded. */
 static int mark_accessed(struct emul *e, u64 la, u64 desc, struct kvm_segment *s)
 {
 	u64 marked = desc | DESC_ACCESSED;
 
 	if (desc & DESC_ACCESSED)
 		return EMUL_OK;
-	if (e->ops->sysreg(e, EMUL_CPL) == 3)
-		return EMUL_UNHANDLED;
 	s->type |= 1;
-	return e->ops->compare_swap(e, la, &desc, &marked, sizeof(desc));
+	return e->ops->compare_swap(e, la, &desc, &marked, sizeof(desc), EMUL_SYSTEM);
 }
 
 static bool is_code(const struct kvm_segment *s)
@@ -92,8 +90,8 @@ static int check_stack(struct emul *e, u16 selector, const struct kvm_segment *s
 	unsigned int cpl = e->ops->sysreg(e, EMUL_CPL);
 
 	if ((selector & 3) != cpl || !s->s || (s->type & 0xa) != 2 || s->dpl != cpl)
-		return raise_selector(e, GP_VECTOR, selector);
-	return s->present ? EMUL_OK : raise_selector(e, SS_VECTOR, selector);
+		return emul_raise_selector(e, GP_VECTOR, selector);
+	return s->present ? EMUL_OK : emul_raise_selector(e, SS_VECTOR, selector);
 }
 
 /* Data, or code that can be read; conforming code may be of any privilege. */
@@ -104,8 +102,8 @@ static int check_data(struct emul *e, u16 selector, const struct kvm_segment *s)
 
 	if (!s->s || (s->type & 0xa) == 8 ||
 	    (!conforming && (rpl > s->dpl || cpl > s->dpl)))
-		return raise_selector(e, GP_VECTOR, selector);
-	return s->present ? EMUL_OK : raise_selector(e, NP_VECTOR, selector);
+		return emul_raise_selector(e, GP_VECTOR, selector);
+	return s->present ? EMUL_OK : emul_raise_selector(e, NP_VECTOR, selector);
 }
 
 /* In 64-bit mode SS may be null, but not at CPL 3, and its RPL is the CPL. */
@@ -116,7 +114,7 @@ static int load_null(struct emul *e, enum emul_seg seg, u16 selector)
 
 	if (seg == EMUL_SEG_SS) {
 		if (e->mode != EMUL_LONG64 || cpl == 3 || (selector & 3) != cpl)
-			return emul_raise_code(e, GP_VECTOR, 0);
+			return emul_raise_selector(e, GP_VECTOR, 0);
 		/* The CPU keeps the CPL here. */
 		s.dpl = cpl;
 	}
@@ -137,7 +135,7 @@ static int load_paragraph(struct emul *e, enum emul_seg seg, u16 selector)
 }
 
 /* Any segment register but CS */
-static int load_segment(struct emul *e, enum emul_seg seg, u16 selector)
+int emul_load_segment(struct emul *e, enum emul_seg seg, u16 selector)
 {
 	struct kvm_segment s;
 	u64 desc, la;
@@ -150,10 +148,10 @@ static int load_segment(struct emul *e, enum emul_seg seg, u16 selector)
 	if (is_null(selector))
 		return load_null(e, seg, selector);
 
-	rc = read_descriptor(e, selector, &desc, &la);
+	rc = emul_read_descriptor(e, selector, &desc, &la);
 	if (rc)
 		return rc;
-	parse_descriptor(desc, selector, &s);
+	emul_parse_descriptor(desc, selector, &s);
 	rc = seg == EMUL_SEG_SS ? check_stack(e, selector, &s) : check_data(e, selector, &s);
 	if (!rc)
 		rc = mark_accessed(e, la, desc, &s);
@@ -171,7 +169,7 @@ int emul_exec_mov_sreg(struct emul *e)
 	if (!rc)
 		rc = emul_load(e, &e->op[1]);
 	if (!rc)
-		rc = load_segment(e, seg, e->op[1].val);
+		rc = emul_load_segment(e, seg, e->op[1].val);
 	e->mov_ss = !rc && seg == EMUL_SEG_SS;
 	return rc;
 }
@@ -197,7 +195,7 @@ int emul_exec_pop_sreg(struct emul *e)
 
 	rc = emul_pop(e, &val, e->insn.opsize);
 	if (!rc)
-		rc = load_segment(e, seg, val);
+		rc = emul_load_segment(e, seg, val);
 	e->mov_ss = !rc && seg == EMUL_SEG_SS;
 	return rc;
 }
@@ -232,7 +230,7 @@ int emul_exec_load_far(struct emul *e)
 
 	rc = read_far_pointer(e, &offset, &selector);
 	if (!rc)
-		rc = load_segment(e, segs[e->insn.id], selector);
+		rc = emul_load_segment(e, segs[e->insn.id], selector);
 	if (!rc)
 		emul_reg_write(e, e->insn.reg, offset, e->insn.opsize);
 	return rc;
@@ -250,11 +248,11 @@ static int check_code(struct emul *e, u16 selector, const struct kvm_segment *s)
 	bool conforming = s->type & 4;
 
 	if (conforming ? s->dpl > cpl : rpl > cpl || s->dpl != cpl)
-		return raise_selector(e, GP_VECTOR, selector);
+		return emul_raise_selector(e, GP_VECTOR, selector);
 	if (!s->present)
-		return raise_selector(e, NP_VECTOR, selector);
+		return emul_raise_selector(e, NP_VECTOR, selector);
 	if (s->l && s->db && in_long_mode(e))
-		return raise_selector(e, GP_VECTOR, selector);
+		return emul_raise_selector(e, GP_VECTOR, selector);
 	return EMUL_OK;
 }
 
@@ -266,22 +264,25 @@ static bool is_gate_or_task(struct emul *e, const struct kvm_segment *s)
 	return !s->s && (types & (1 << s->type));
 }
 
-/* A code segment that may be gone to */
-static int find_code(struct emul *e, u16 selector, struct kvm_segment *s)
+/*
+ * A code segment that may be gone to; the caller loads it. EMUL_UNHANDLED for a gate or a task,
+ * where an instruction could mean one.
+ */
+int emul_find_code(struct emul *e, u16 selector, struct kvm_segment *s, bool gates)
 {
 	u64 desc, la;
 	int rc;
 
 	if (is_null(selector))
-		return emul_raise_code(e, GP_VECTOR, 0);
-	rc = read_descriptor(e, selector, &desc, &la);
+		return emul_raise_selector(e, GP_VECTOR, 0);
+	rc = emul_read_descriptor(e, selector, &desc, &la);
 	if (rc)
 		return rc;
-	parse_descriptor(desc, selector, s);
-	if (e->insn.id != EMUL_OP_RETF && is_gate_or_task(e, s))
+	emul_parse_descriptor(desc, selector, s);
+	if (gates && is_gate_or_task(e, s))
 		return EMUL_UNHANDLED;
 	if (!is_code(s))
-		return raise_selector(e, GP_VECTOR, selector);
+		return emul_raise_selector(e, GP_VECTOR, selector);
 	rc = check_code(e, selector, s);
 	if (!rc)
 		rc = mark_accessed(e, la, desc, s);
@@ -295,7 +296,7 @@ static int far_segment(struct emul *e, u16 selector, struct kvm_segment *cs)
 	if (!e->ops->set_segment)
 		return EMUL_UNHANDLED;
 	if (emul_is_protected(e))
-		return find_code(e, selector, cs);
+		return emul_find_code(e, selector, cs, e->insn.id != EMUL_OP_RETF);
 	e->ops->segment(e, EMUL_SEG_CS, cs);
 	cs->selector = selector;
 	cs->base = selector << 4;
@@ -385,7 +386,7 @@ static int check_return(struct emul *e, u16 selector)
 
 	if (!emul_is_protected(e) || is_null(selector) || rpl == cpl)
 		return EMUL_OK;
-	return rpl < cpl ? raise_selector(e, GP_VECTOR, selector) : EMUL_UNHANDLED;
+	return rpl < cpl ? emul_raise_selector(e, GP_VECTOR, selector) : EMUL_UNHANDLED;
 }
 
 int emul_exec_ret_far(struct emul *e)

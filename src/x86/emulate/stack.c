@@ -132,10 +132,6 @@ int emul_exec_popa(struct emul *e)
 
 /* --- Flags. --- */
 
-#define FLAGS_KNOWN	(STATUS_FLAGS | X86_EFLAGS_TF | X86_EFLAGS_IF | X86_EFLAGS_DF |	\
-			 X86_EFLAGS_IOPL | X86_EFLAGS_NT | X86_EFLAGS_RF | X86_EFLAGS_VM |	\
-			 X86_EFLAGS_AC | X86_EFLAGS_VIF | X86_EFLAGS_VIP | X86_EFLAGS_ID)
-
 static unsigned int iopl(const struct emul *e)
 {
 	return (e->rflags & X86_EFLAGS_IOPL) >> X86_EFLAGS_IOPL_BIT;

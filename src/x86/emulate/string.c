@@ -190,12 +190,12 @@ static int check_io_bitmap(struct emul *e, u16 port, unsigned int size)
 	e->ops->segment(e, EMUL_SEG_TR, &tr);
 	if (!tr.present || tr.unusable || !(tr.type & 8) || tr.limit < 103)
 		return emul_raise_code(e, GP_VECTOR, 0);
-	rc = e->ops->read(e, tr.base + 102, &base, sizeof(base), EMUL_READ_SYSTEM);
+	rc = e->ops->read(e, tr.base + 102, &base, sizeof(base), EMUL_SYSTEM);
 	if (rc)
 		return rc;
 	if (base + port / 8u + 1 > tr.limit)
 		return emul_raise_code(e, GP_VECTOR, 0);
-	rc = e->ops->read(e, tr.base + base + port / 8, &bits, sizeof(bits), EMUL_READ_SYSTEM);
+	rc = e->ops->read(e, tr.base + base + port / 8, &bits, sizeof(bits), EMUL_SYSTEM);
 	if (rc)
 		return rc;
 	if ((bits >> (port & 7)) & ((1 << size) - 1))
@@ -227,7 +227,7 @@ static int io_batch(struct emul *e, unsigned int index, u64 la, unsigned int siz
 	int rc;
 
 	*count = 1;
-	rc = e->ops->probe(e, la, size, write);
+	rc = e->ops->probe(e, la, size, write, EMUL_DATA);
 	if (rc != EMUL_OK && rc != EMUL_SUSPEND)
 		return rc;
 	if (rc || !e->insn.rep || (e->rflags & X86_EFLAGS_DF))

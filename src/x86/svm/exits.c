@@ -90,10 +90,15 @@ DECODE(decode_exception)
 }
 
 /* APM 15.14.1. */
+#define TASK_RF		BIT_ULL(48)
+
 DECODE(decode_task_switch)
 {
 	u64 info = control->exit_info_2;
 
+	/* The flag as the old task is to have it, which a fault sets. */
+	if (info & TASK_RF)
+		vcpu->arch.rflags |= X86_EFLAGS_RF;
 	exit->task.selector = control->exit_info_1;
 	exit->task.has_error_code = info & BIT_ULL(SVM_EXITINFOSHIFT_TS_HAS_ERROR_CODE);
 	exit->task.error_code = info;

@@ -40,8 +40,9 @@ static unsigned long rights_field(enum seg seg)
 
 static u32 pack_rights(const struct kvm_segment *s)
 {
+	/* SS has the CPL even then. */
 	if (s->unusable || !s->present)
-		return AR_UNUSABLE;
+		return AR_UNUSABLE | (s->dpl & 3) << 5;
 	return (s->type & 15) | (s->s & 1) << 4 | (s->dpl & 3) << 5 | (s->present & 1) << 7 |
 	       (s->avl & 1) << 12 | (s->l & 1) << 13 | (s->db & 1) << 14 | (s->g & 1) << 15;
 }
