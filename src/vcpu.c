@@ -377,17 +377,18 @@ void vcpu_destroy(struct vcpu *vcpu)
 }
 
 /*
- * Reserve both places before the fd exists: after anon_inode_getfd() there is
- * no way back. vm->nvcpus moves last, so nobody iterates over half a vCPU; the
- * vCPU's own lock is held until then, so that it does not run unseen.
+ * Both places are made sure of before the fd exists: after anon_inode_getfd()
+ * there is no way back, and before it nobody may find what might still be
+ * freed. vm->nvcpus moves last, so nobody iterates over half a vCPU; the vCPU's
+ * own lock is held until then, so that it does not run unseen.
  */
 static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 {
 	int r;
 
-	r = xa_insert(&vm->vcpu_ids, vcpu->id, vcpu, GFP_KERNEL_ACCOUNT);
+	r = xa_reserve(&vm->vcpu_ids, vcpu->id, GFP_KERNEL_ACCOUNT);
 	if (r)
-		return r == -EBUSY ? -EEXIST : r;
+		return r;
 	r = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
 	if (r)
 		goto err_id;
@@ -396,6 +397,7 @@ static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 	r = anon_inode_getfd("kvm-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
 	if (r < 0)
 		goto err_index;
+	xa_store(&vm->vcpu_ids, vcpu->id, vcpu, GFP_KERNEL_ACCOUNT);
 	smp_store_release(&vm->nvcpus, vm->nvcpus + 1);
 	mutex_unlock(&vcpu->lock);
 	return r;
@@ -405,7 +407,7 @@ err_index:
 	vm_put(vm);
 	xa_erase(&vm->vcpus, vcpu->index);
 err_id:
-	xa_erase(&vm->vcpu_ids, vcpu->id);
+	xa_release(&vm->vcpu_ids, vcpu->id);
 	return r;
 }
 
@@ -423,7 +425,7 @@ int vcpu_create(struct vm *vm, unsigned long id)
 	int r;
 
 	mutex_lock(&vm->lock);
-	r = arch_vcpu_precreate(vm, id);
+	r = id > INT_MAX ? -EINVAL : arch_vcpu_precreate(vm, id);
 	if (!r && vm_vcpu_by_id(vm, id))
 		r = -EEXIST;
 	if (r)
