@@ -57,17 +57,21 @@ static long sched_yield_to(struct vcpu *vcpu, const struct hypercall_args *args)
 /* Both bits of the field; the destinations are in the bitmap. */
 #define ICR_SHORTHAND	APIC_DEST_ALLBUT
 
-static bool send_one(struct vcpu *vcpu, u32 apic_id, u32 icr)
+/*
+ * Straight to the LAPIC: as a destination, 255 and 0xffffffff could mean all.
+ * Past the last id there is nobody, and the count does not begin anew.
+ */
+static bool send_one(struct vcpu *vcpu, u64 apic_id, u32 icr)
 {
-	struct apic_msg msg = {
-		.dest = apic_id,
+	const struct apic_msg msg = {
 		.vector = icr & APIC_VECTOR_MASK,
 		.delivery = (icr & APIC_DM_FIXED_MASK) >> 8,
 		.level = icr & APIC_INT_LEVELTRIG,
 		.assert = icr & APIC_INT_ASSERT,
 	};
+	struct vcpu *target = apic_id > U32_MAX ? NULL : by_apic_id(vcpu->vm, apic_id);
 
-	return lapic_deliver(vcpu->vm, vcpu->arch.lapic, &msg) > 0;
+	return target && lapic_accept_msg(target->arch.lapic, &msg);
 }
 
 /*
@@ -77,7 +81,8 @@ static bool send_one(struct vcpu *vcpu, u32 apic_id, u32 icr)
 static long send_ipi(struct vcpu *vcpu, const struct hypercall_args *args)
 {
 	unsigned int width = args->long_mode ? 64 : 32, bit;
-	u32 first = args->a[2], icr = args->a[3];
+	u64 first = (u32)args->a[2];
+	u32 icr = args->a[3];
 	long sent = 0;
 	int half;
 

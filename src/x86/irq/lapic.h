@@ -41,6 +41,7 @@ void apic_map_free(struct vm *vm);		/* nobody sends any more */
 
 /* Interrupt acceptance and delivery. Any context but NMI: */
 int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *msg);
+bool lapic_accept_msg(struct lapic *apic, const struct apic_msg *msg);	/* for it alone */
 bool lapic_local(struct vcpu *vcpu, unsigned int lvt);	/* APIC_LVT0, APIC_LVTPC, ... */
 void lapic_nmi_watchdog(struct vm *vm);		/* PIT channel 0 through LINT0 */
 bool lapic_accepts_pic(struct vcpu *vcpu);	/* LINT0 is open to ExtINT */

@@ -91,9 +91,6 @@ static inline u32 lapic_x2apic_ldr(u32 id)
 	return (id >> 4) << 16 | 1u << (id & 0xf);
 }
 
-/* lapic.c */
-bool lapic_accept_msg(struct lapic *apic, const struct apic_msg *msg);
-
 /* lapic_timer.c */
 void lapic_timer_init(struct lapic *apic);
 void lapic_timer_stop(struct lapic *apic);	/* and forget what has fired */
