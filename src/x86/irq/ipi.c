@@ -220,7 +220,11 @@ void apic_map_free(struct vm *vm)
  * Sending
  */
 
-/* Where a message goes, as the map has it: bits of a table of 16 at most. */
+/*
+ * Where a message goes, as the map has it: bits of a table of 16 at most. The
+ * rule still has its word on each: an x2APIC cluster in the map has those, too,
+ * that are in xAPIC mode yet, where the message has no meaning.
+ */
 struct targets {
 	struct lapic *const *table;
 	unsigned long bits;
@@ -284,28 +288,32 @@ static bool wants_one(const struct apic_msg *msg)
  * "Lowest priority" says little of real processors; like KVM, spread by the
  * vector over those who could take it, so that a vector stays at one place.
  */
-static int deliver_one_of(struct targets *t, const struct apic_msg *msg)
+static int deliver_one_of(struct targets *t, struct lapic *source, const struct apic_msg *msg)
 {
 	struct lapic *able[16];
 	unsigned int bit, n = 0;
 
 	for_each_set_bit(bit, &t->bits, 16) {
-		if (t->table[bit] && lapic_sw_enabled(t->table[bit]))
-			able[n++] = t->table[bit];
+		struct lapic *apic = t->table[bit];
+
+		if (apic && apic_matches(apic, source, msg) && lapic_sw_enabled(apic))
+			able[n++] = apic;
 	}
 	return n ? lapic_accept_msg(able[msg->vector % n], msg) : -1;
 }
 
-static int deliver_targets(struct targets *t, const struct apic_msg *msg)
+static int deliver_targets(struct targets *t, struct lapic *source, const struct apic_msg *msg)
 {
 	unsigned int bit;
 	int r = -1;
 
 	if (wants_one(msg))
-		return deliver_one_of(t, msg);
+		return deliver_one_of(t, source, msg);
 	for_each_set_bit(bit, &t->bits, 16) {
-		if (t->table[bit])
-			r = max(r, 0) + lapic_accept_msg(t->table[bit], msg);
+		struct lapic *apic = t->table[bit];
+
+		if (apic && apic_matches(apic, source, msg))
+			r = max(r, 0) + lapic_accept_msg(apic, msg);
 	}
 	return r;
 }
@@ -369,7 +377,7 @@ int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *ms
 		return lapic_accept_msg(source, msg);
 	rcu_read_lock();
 	if (map_targets(rcu_dereference(vm->arch.apic_map), msg, &t))
-		r = deliver_targets(&t, msg);
+		r = deliver_targets(&t, source, msg);
 	else
 		r = deliver_all(vm, source, msg);
 	rcu_read_unlock();
