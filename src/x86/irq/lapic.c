@@ -862,12 +862,9 @@ int lapic_set_state(struct vcpu *vcpu, const struct kvm_lapic_state *s)
 		return -EINVAL;
 	lapic_timer_stop(apic);
 	memcpy(apic->regs, s->regs, LAPIC_STATE_SIZE);
-	if (lapic_is_x2apic(apic)) {
-		u32 id = image_id_shifted(apic) ? image_get(s, APIC_ID) >> 24 : vcpu->id;
-
-		lapic_set_reg(apic, APIC_ID, id);
-		lapic_set_reg(apic, APIC_LDR, lapic_x2apic_ldr(id));
-	}
+	/* Neither is writable there, and 8 bits of an image can't hold each id. */
+	if (lapic_is_x2apic(apic))
+		set_ids(apic);
 	vcpu->arch.cr8 = lapic_get_tpr(vcpu);
 	apic->in_service = bank_highest(apic, APIC_ISR);
 	WRITE_ONCE(apic->irr_pending, true);
