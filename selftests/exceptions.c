@@ -263,6 +263,110 @@ TEST(single_step)
 }
 
 /*
+ * Where a trap is held back, or is not: STI and MOV SS block interrupts, MOV SS blocks single steps
+ * as well, and neither general detection nor INT1.
+ */
+static u64 step_dr6[8];
+
+static __guest void note_shadowed_step(struct trap_frame *f)
+{
+	step_rips[seen.count] = f->rip;
+	step_dr6[seen.count] = read_dr6();
+	write_dr6(0);
+	if (++seen.count == 8)
+		f->rflags &= ~0x100ull;
+}
+
+#define STEPPED(before, after)						\
+		     "	lea 1f(%%rip), %0\n"				\
+		     "	mov %%ss, %%ecx\n"				\
+		     "	xor %%edx, %%edx\n"				\
+		     "	pushfq\n"					\
+		     "	orq $0x100, (%%rsp)\n"				\
+		     "	popfq\n"					\
+		     before "1: " after					\
+		     "	pushfq\n"					\
+		     "	andq $~0x100, (%%rsp)\n"			\
+		     "	popfq\n"
+
+#define STEP(insns)	asm volatile(insns : "=&r"(start) : : "rcx", "rdx", "memory", "cc")
+
+static __guest void expect_step(u32 i, u64 rip, u64 dr6)
+{
+	GUEST_ASSERT_EQ(rip, step_rips[i]);
+	GUEST_ASSERT_EQ(0xffff0ff0 | dr6, step_dr6[i]);
+}
+
+#define BS	(1u << 14)
+#define BD	(1u << 13)
+
+static __guest void guest_shadowed_step(u64 what)
+{
+	u64 start;
+
+	guest_handlers[1] = note_shadowed_step;
+	seen.count = 0;
+	write_dr6(0);
+	switch (what) {
+	case 0:			/* after STI itself */
+		STEP(STEPPED("sti\n", "nop; cli\n"));
+		expect_step(0, start, BS);
+		expect_step(1, start + 1, BS);
+		expect_step(2, start + 2, BS);
+		break;
+	case 1:			/* after what follows MOV SS */
+		STEP(STEPPED("mov %%ecx, %%ss\n", "nop; nop\n"));
+		expect_step(0, start + 1, BS);
+		expect_step(1, start + 2, BS);
+		break;
+	case 2:			/* INT1 is a trap, and no step */
+		STEP(STEPPED("mov %%ecx, %%ss\n", ".byte 0xf1, 0xf1; nop\n"));
+		expect_step(0, start + 1, 0);
+		expect_step(1, start + 2, 0);
+		expect_step(2, start + 3, BS);
+		break;
+	case 3:			/* a fault, before the access; GD goes off with it */
+		write_dr7(0x2400);
+		STEP(STEPPED("mov %%ecx, %%ss\n", "mov %%rdx, %%dr0; nop\n"));
+		expect_step(0, start, BD);
+		expect_step(1, start + 3, BS);
+		expect_step(2, start + 4, BS);
+		GUEST_ASSERT_EQ(0x400, read_dr7());
+		break;
+	case 4:
+		asm volatile(".byte 0xf1; 1: lea 1b(%%rip), %0" : "=r"(start) : : "memory");
+		expect_step(0, start, 0);
+		GUEST_ASSERT_EQ(1, seen.count);
+		break;
+	case 5:			/* with prefixes, and in the shadow of MOV SS */
+		asm volatile("mov %%ss, %%ecx\n"
+			     "mov %%ecx, %%ss\n"
+			     ".byte 0x2e, 0x2e, 0xf1\n"
+			     "1: lea 1b(%%rip), %0" : "=r"(start) : : "rcx", "memory");
+		expect_step(0, start, 0);
+		GUEST_ASSERT_EQ(1, seen.count);
+		break;
+	}
+}
+
+TEST(shadowed_steps)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	u64 i;
+
+	if (host_is_tcg())
+		SKIP(return, "QEMU's TCG does not step over STI");
+	for (i = 0; i < 6; i++) {
+		/* Bochs's SVM adds DR6.BS to a #DB that is injected. */
+		if (i == 3 && !host_is_intel())
+			continue;
+		vcpu_start64(vcpu, guest_shadowed_step, i);
+		vcpu_run_done(vcpu);
+	}
+}
+
+/*
  * The guest's debug registers are its own: they survive exits, user space sees
  * and sets them, and the host's do not shine through. No breakpoint is enabled:
  * that one hits is the CPU's work, and emulated CPUs keep one after its guest.

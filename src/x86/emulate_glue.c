@@ -590,7 +590,8 @@ static void commit(struct vcpu *vcpu)
 	vcpu->arch.rip = e->rip;
 	vcpu->arch.rflags = e->rflags;
 	static_call(vendor_set_shadow)(vcpu, e->mov_ss ? SHADOW_MOV_SS : 0);
-	if (e->single_step)
+	/* Behind a load of SS the step is held back: SDM vol. 3, 6.8.3. */
+	if (e->single_step && !e->mov_ss)
 		queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
 }
 

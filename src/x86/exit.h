@@ -96,8 +96,9 @@ struct exit {
 		struct {
 			u8 vector;
 			bool has_error_code;
+			bool int1;		/* #DB of INT1, at which RIP still is */
 			u32 error_code;
-			u64 payload;		/* #PF: address; #DB: DR6 bits */
+			u64 payload;		/* #PF: address; #DB: DR6, its ones at rest inverted */
 		} exception;
 		struct {
 			u16 selector;

@@ -32,6 +32,19 @@ static int single_step(struct vcpu *vcpu)
 	return 0;
 }
 
+/* Behind an instruction an interrupt shadow has ended. */
+static void move_on(struct vcpu *vcpu, int len)
+{
+	u64 rip = vcpu->arch.rip + len;
+
+	/* Outside 64-bit code RIP is 32 bits; a wrap is the guest's to see. */
+	if (unlikely((rip ^ vcpu->arch.rip) >> 31) && !is_64bit_code(vcpu))
+		rip = (u32)rip;
+	vcpu->arch.rip = rip;
+	static_call(vendor_set_shadow)(vcpu, 0);
+	vcpu->arch.rflags &= ~(u64)X86_EFLAGS_RF;
+}
+
 /**
  * vcpu_skip() - finish the instruction that exited
  * @vcpu: the vCPU, loaded
@@ -42,7 +55,6 @@ static int single_step(struct vcpu *vcpu)
  */
 int vcpu_skip(struct vcpu *vcpu)
 {
-	u64 rip = vcpu->arch.rip;
 	int len = vcpu->arch.exit.len;
 
 	if (!len) {
@@ -50,13 +62,7 @@ int vcpu_skip(struct vcpu *vcpu)
 		if (unlikely(len <= 0))
 			return len ? 1 : emulate_failed(vcpu);
 	}
-	rip += len;
-	/* Outside 64-bit code RIP is 32 bits; a wrap is the guest's to see. */
-	if (unlikely((rip ^ vcpu->arch.rip) >> 31) && !is_64bit_code(vcpu))
-		rip = (u32)rip;
-	vcpu->arch.rip = rip;
-	static_call(vendor_set_shadow)(vcpu, 0);
-	vcpu->arch.rflags &= ~(u64)X86_EFLAGS_RF;
+	move_on(vcpu, len);
 	if (unlikely(vcpu->arch.rflags & X86_EFLAGS_TF))
 		return single_step(vcpu);
 	return 1;
@@ -464,11 +470,17 @@ static int debug_to_user(struct vcpu *vcpu, u64 dr6)
 
 static int exception_db(struct vcpu *vcpu)
 {
-	u64 payload = vcpu->arch.exit.exception.payload;
+	const struct exit *exit = &vcpu->arch.exit;
 
-	if (vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
-		return debug_to_user(vcpu, payload ^ DR6_ACTIVE_LOW);
-	queue_exception_payload(vcpu, X86_TRAP_DB, payload);
+	if (vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP)) {
+		/* The step has taken the guest out of it. */
+		static_call(vendor_set_shadow)(vcpu, 0);
+		return debug_to_user(vcpu, exit->exception.payload ^ DR6_ACTIVE_LOW);
+	}
+	/* A trap; and no step is reported with it: SDM vol. 3, 6.9. */
+	if (exit->exception.int1)
+		move_on(vcpu, exit->len);
+	queue_exception_payload(vcpu, X86_TRAP_DB, exit->exception.payload);
 	return 1;
 }
 

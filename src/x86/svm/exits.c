@@ -77,10 +77,11 @@ DECODE(decode_exception)
 	exit->exception.vector = vector;
 	exit->exception.has_error_code = vector == X86_TRAP_AC || vector == X86_TRAP_PF;
 	exit->exception.error_code = control->exit_info_1;
+	exit->exception.int1 = false;
 	if (vector == X86_TRAP_PF)
 		exit->exception.payload = control->exit_info_2;
 	if (vector == X86_TRAP_DB) {
-		exit->exception.payload = to_vmcb(vcpu)->save.dr6;
+		exit->exception.payload = to_vmcb(vcpu)->save.dr6 ^ DR6_ACTIVE_LOW;
 		if (svm_step_exit(vcpu))
 			exit->reason = EXIT_NONE;
 	}

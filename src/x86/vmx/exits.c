@@ -91,9 +91,9 @@ DECODE(decode_misconfig)
  */
 DECODE(decode_exception)
 {
-	u32 info = to_vmx(vcpu)->intr_info;
+	u32 info = to_vmx(vcpu)->intr_info, type = info & INTR_INFO_INTR_TYPE_MASK;
 
-	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR) {
+	if (type == INTR_TYPE_NMI_INTR) {
 		exit->reason = EXIT_NONE;
 		return;
 	}
@@ -101,12 +101,15 @@ DECODE(decode_exception)
 	exit->exception.has_error_code = info & INTR_INFO_DELIVER_CODE_MASK;
 	exit->exception.error_code = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
 	exit->exception.payload = qual;
+	exit->exception.int1 = type == INTR_TYPE_PRIV_SW_EXCEPTION;
+	if (exit->exception.vector == X86_TRAP_DB)
+		vmx_pending_step(vcpu);
 	if (exit->exception.vector == X86_TRAP_MC)
 		exit->reason = EXIT_MCE;
 	else if (exit->exception.vector != X86_TRAP_DF)
 		reblock_nmi(vcpu, info & INTR_INFO_UNBLOCK_NMI);
-	/* INT3 and INTO are their own length; a fault's is not an instruction's. */
-	if ((info & INTR_INFO_INTR_TYPE_MASK) != INTR_TYPE_SOFT_EXCEPTION)
+	/* INT1, INT3 and INTO are their own length; a fault's is not an instruction's. */
+	if (type != INTR_TYPE_SOFT_EXCEPTION && type != INTR_TYPE_PRIV_SW_EXCEPTION)
 		exit->len = 0;
 }
 

@@ -4,6 +4,7 @@
  * the guest will take the next one (26.7.5, 26.7.6).
  */
 #include <linux/ktime.h>
+#include <asm/debugreg.h>
 #include "x86/vmx/vmx.h"
 
 /*
@@ -69,6 +70,18 @@ static void change_state(u32 clear, u32 set)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, new);
 }
 
+/*
+ * Where there are a shadow and TF, VM entry wants to be told that a single step is pending
+ * (26.3.1.5). Hardware says so by itself, but not after a #DB: that was what pended.
+ */
+void vmx_pending_step(struct vcpu *vcpu)
+{
+	bool step = (vcpu->arch.rflags & X86_EFLAGS_TF) && vmx_get_shadow(vcpu) &&
+		    !(vmcs_read(GUEST_IA32_DEBUGCTL) & DEBUGCTLMSR_BTF);
+
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, step ? DR_STEP : 0);
+}
+
 /* Not both at once: 26.3.1.5. */
 void vmx_set_shadow(struct vcpu *vcpu, u32 shadow)
 {
@@ -79,6 +92,8 @@ void vmx_set_shadow(struct vcpu *vcpu, u32 shadow)
 	else if (shadow & SHADOW_STI)
 		set = GUEST_INTR_STATE_STI;
 	change_state(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS, set);
+	if (unlikely(set))
+		vmx_pending_step(vcpu);
 }
 
 /*

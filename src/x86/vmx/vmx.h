@@ -169,6 +169,7 @@ void vmx_set_shadow(struct vcpu *vcpu, u32 shadow);
 bool vmx_get_nmi_mask(struct vcpu *vcpu);
 void vmx_set_nmi_mask(struct vcpu *vcpu, bool masked);
 void vmx_nmi_progress(struct vcpu *vcpu);
+void vmx_pending_step(struct vcpu *vcpu);
 void vmx_irq_window(struct vcpu *vcpu, bool want);
 void vmx_nmi_window(struct vcpu *vcpu, bool want);
 void vmx_tpr_window(struct vcpu *vcpu, bool want);
