@@ -538,4 +538,21 @@ TEST(id_of_64_bits)
 	EXPECT_EQ(EINVAL, errno);
 }
 
+/* An image that has room for 8 bits of it does not change the id. */
+TEST(id_by_an_old_image)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct kvm_lapic_state l;
+	struct vcpu *vcpu;
+
+	if (!strstr(device_path(), "minikvm"))
+		SKIP(return, "KVM up to 6.10 takes the id from the image");
+	vcpu = in_x2apic_mode(vm, 300);
+	do_ioctl(vcpu->fd, KVM_GET_LAPIC, &l);
+	EXPECT_EQ(44u << 24, *reg_of(&l, 0x20));
+	EXPECT_EQ(0, ioctl_errno(vcpu->fd, KVM_SET_LAPIC, &l));
+	EXPECT_EQ(300, vcpu_get_msr(vcpu, 0x802));
+	EXPECT_EQ(ldr_of(300), vcpu_get_msr(vcpu, 0x80d));
+}
+
 TEST_HARNESS_MAIN

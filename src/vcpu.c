@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
@@ -19,6 +20,12 @@
 #include <minikvm/stats.h>
 #include <minikvm/vcpu.h>
 #include "compat/guest_context.h"
+
+static unsigned int halt_poll_ns = 200000;
+module_param(halt_poll_ns, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns, "a vCPU that halts polls for so long at most before it sleeps; 0: not at all");
+
+#define POLL_FIRST_NS	10000
 
 static struct kmem_cache *vcpu_cachep;
 /* For vcpus_kick_and_wait(); used with preemption off. */
@@ -166,8 +173,75 @@ void vcpus_kick_and_wait(struct vm *vm)
 	put_cpu();
 }
 
+static bool awake(struct vcpu *vcpu)
+{
+	return arch_vcpu_runnable(vcpu) || signal_pending(current);
+}
+
+static u32 poll_limit(struct vcpu *vcpu)
+{
+	u64 own = READ_ONCE(vcpu->vm->halt_poll);
+
+	return own ? own - 1 : READ_ONCE(halt_poll_ns);
+}
+
+/*
+ * Look again and again, for vcpu->poll_ns at most: to sleep and be woken costs
+ * more than many a wait takes. Not if somebody else could use the CPU.
+ * Returns whether there is something to run for.
+ */
+static bool poll(struct vcpu *vcpu, u64 start)
+{
+	u64 now = start;
+	bool found;
+
+	if (!vcpu->poll_ns || !arch_vcpu_may_poll(vcpu))
+		return false;
+	vcpu->stats.halt_attempted_poll++;
+	while (!(found = awake(vcpu)) && now - start < vcpu->poll_ns &&
+	       single_task_running() && !need_resched()) {
+		cpu_relax();
+		now = ktime_get_ns();
+	}
+	vcpu->stats.halt_successful_poll += found;
+	*(found ? &vcpu->stats.halt_poll_success_ns : &vcpu->stats.halt_poll_fail_ns) += now - start;
+	return found;
+}
+
+/*
+ * The next wait is taken to be as long as this one: poll for longer if that
+ * would have been enough, and not at all if no allowed time would.
+ */
+static void poll_adapt(struct vcpu *vcpu, u64 waited)
+{
+	u64 limit = poll_limit(vcpu), ns = vcpu->poll_ns;
+
+	if (waited > limit)
+		ns = 0;
+	else if (waited > ns)
+		ns = max_t(u64, 2 * ns, POLL_FIRST_NS);
+	vcpu->poll_ns = min(ns, limit);
+}
+
+static void sleep(struct vcpu *vcpu)
+{
+	u64 start = ktime_get_ns();
+
+	vcpu->stats.blocking = 1;
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (awake(vcpu))
+			break;
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+	vcpu->stats.blocking = 0;
+	vcpu->stats.halt_wait_ns += ktime_get_ns() - start;
+}
+
 /**
- * vcpu_block() - sleep until the vCPU can run or its thread is wanted
+ * vcpu_block() - wait until the vCPU can run or its thread is wanted
  * @vcpu: the vCPU, loaded
  *
  * Context: sleeps; vm->srcu must not be held.
@@ -176,17 +250,24 @@ void vcpu_block(struct vcpu *vcpu)
 {
 	u64 start = ktime_get_ns();
 
-	vcpu->stats.blocking = 1;
-	prepare_to_rcuwait(&vcpu->wait);
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE);
-		if (arch_vcpu_runnable(vcpu) || signal_pending(current))
-			break;
-		schedule();
-	}
-	finish_rcuwait(&vcpu->wait);
-	vcpu->stats.blocking = 0;
-	vcpu->stats.halt_wait_ns += ktime_get_ns() - start;
+	if (!poll(vcpu, start))
+		sleep(vcpu);
+	poll_adapt(vcpu, ktime_get_ns() - start);
+}
+
+/**
+ * halt_poll_enable() - KVM_CAP_HALT_POLL: a limit of the VM's own
+ * @vm:	the VM
+ * @ns:	the longest that a vCPU polls before it sleeps; 0: none does
+ *
+ * Return: 0, or -EINVAL for more than 32 bits.
+ */
+int halt_poll_enable(struct vm *vm, u64 ns)
+{
+	if (ns > U32_MAX)
+		return -EINVAL;
+	WRITE_ONCE(vm->halt_poll, ns + 1);
+	return 0;
 }
 
 static vm_fault_t run_page_fault(struct vm_fault *vmf)

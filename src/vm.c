@@ -299,6 +299,8 @@ static long enable_cap(void *obj, void *arg, unsigned long raw)
 	case KVM_CAP_DIRTY_LOG_RING:
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
 		return cap->flags ? -EINVAL : dirty_ring_enable(obj, cap->args[0]);
+	case KVM_CAP_HALT_POLL:
+		return cap->flags ? -EINVAL : halt_poll_enable(obj, cap->args[0]);
 	default:
 		return arch_vm_enable_cap(obj, cap);
 	}
@@ -374,6 +376,7 @@ static const struct { long cap, value; } extensions[] = {
 	{ KVM_CAP_ENABLE_CAP_VM,		1 },
 	{ KVM_CAP_IMMEDIATE_EXIT,		1 },
 	{ KVM_CAP_BINARY_STATS_FD,		1 },
+	{ KVM_CAP_HALT_POLL,			1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,	DIRTY_LOG_MANUAL_FLAGS },
 	{ KVM_CAP_DIRTY_LOG_RING,		DIRTY_RING_BYTES_MAX },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	DIRTY_RING_BYTES_MAX },

@@ -56,8 +56,11 @@ struct vcpu {
 	sigset_t sigset;
 	bool sigset_active;
 	bool preempted;			/* scheduled out while runnable */
+	u32 poll_ns;			/* before it sleeps: vcpu_block() */
 	struct {
 		u64 halt_wakeup, halt_wait_ns, blocking;
+		u64 halt_attempted_poll, halt_successful_poll;
+		u64 halt_poll_success_ns, halt_poll_fail_ns;
 	} stats;			/* x86/stats.c has the names */
 	struct vcpu_arch arch;
 };
@@ -111,6 +114,7 @@ void vcpu_kick(struct vcpu *vcpu);
 bool vcpu_wake(struct vcpu *vcpu);
 void vcpus_kick_and_wait(struct vm *vm);
 void vcpu_block(struct vcpu *vcpu);
+int halt_poll_enable(struct vm *vm, u64 ns);
 
 /* Supplied by the architecture. */
 size_t arch_vcpu_size(void);
@@ -122,6 +126,7 @@ void arch_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
 void arch_vcpu_put(struct vcpu *vcpu);			/* preemption off */
 int arch_vcpu_run(struct vcpu *vcpu);
 bool arch_vcpu_runnable(struct vcpu *vcpu);
+bool arch_vcpu_may_poll(struct vcpu *vcpu);	/* it is worth the CPU's time */
 long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
 struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff);
 extern const unsigned int arch_vcpu_mmap_pages;

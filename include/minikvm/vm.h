@@ -61,6 +61,7 @@ struct vm {
 	struct coalesced *coalesced;	/* zones and their ring: coalesced.c */
 
 	u64 manual_dirty_log;		/* KVM_DIRTY_LOG_* of ENABLE_CAP */
+	u64 halt_poll;			/* KVM_CAP_HALT_POLL's ns, plus 1; 0: none was given */
 	u32 dirty_ring_bytes;		/* each vCPU's; 0: the log is a bitmap */
 	bool dead;			/* broken beyond repair: every ioctl says -EIO */
 	struct vm_arch arch;

@@ -288,6 +288,15 @@ bool arch_vcpu_runnable(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * A processor that waits for its SIPI may wait for long; and a guest that polls
+ * itself before it halts has said so (MSR_KVM_POLL_CONTROL).
+ */
+bool arch_vcpu_may_poll(struct vcpu *vcpu)
+{
+	return vcpu->arch.mp_state == KVM_MP_STATE_HALTED && (vcpu->arch.msr.poll_control & 1);
+}
+
 static int sleep_once(struct vcpu *vcpu)
 {
 	int r;

@@ -12,6 +12,10 @@
 	STAT_COUNTER(name, offsetof(struct vcpu, arch.stats.by_reason[reason]))
 
 static const struct stat_row vcpu_rows[] = {
+	STAT_COUNTER("halt_attempted_poll", offsetof(struct vcpu, stats.halt_attempted_poll)),
+	STAT_COUNTER("halt_successful_poll", offsetof(struct vcpu, stats.halt_successful_poll)),
+	STAT_NANOSECONDS("halt_poll_success_ns", offsetof(struct vcpu, stats.halt_poll_success_ns)),
+	STAT_NANOSECONDS("halt_poll_fail_ns", offsetof(struct vcpu, stats.halt_poll_fail_ns)),
 	STAT_COUNTER("halt_wakeup",	offsetof(struct vcpu, stats.halt_wakeup)),
 	STAT_NANOSECONDS("halt_wait_ns", offsetof(struct vcpu, stats.halt_wait_ns)),
 	STAT_IS_NOW("blocking",		offsetof(struct vcpu, stats.blocking)),
