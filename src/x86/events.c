@@ -343,7 +343,7 @@ static bool inject_pending_irq(struct vcpu *vcpu)
 	struct vcpu_events *e = &vcpu->arch.events;
 	int vector;
 
-	if (!irq_pending(vcpu) || !irq_open(vcpu))
+	if (!irq_injectable(vcpu) || !irq_open(vcpu))
 		return false;
 	vector = irq_take(vcpu);
 	if (vector < 0)
@@ -384,7 +384,7 @@ static void request_windows(struct vcpu *vcpu)
 	const struct vcpu_events *e = &vcpu->arch.events;
 
 	static_call(vendor_nmi_window)(vcpu, e->nmi.pending);
-	static_call(vendor_irq_window)(vcpu, irq_pending(vcpu) ||
+	static_call(vendor_irq_window)(vcpu, irq_injectable(vcpu) ||
 				       user_wants_irq_window(vcpu));
 	static_call(vendor_tpr_window)(vcpu, tpr_holds_irq(vcpu));
 }
@@ -421,6 +421,7 @@ void events_inject(struct vcpu *vcpu)
 	}
 	if (!done && !inject_pending_nmi(vcpu))
 		inject_pending_irq(vcpu);
+	lapic_hardware_sync(vcpu);
 	request_windows(vcpu);
 }
 

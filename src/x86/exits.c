@@ -318,6 +318,19 @@ static int exit_timer(struct vcpu *vcpu)
 	return 1;
 }
 
+/* The two below come after what they are about: there is nothing to skip. */
+static int exit_eoi(struct vcpu *vcpu)
+{
+	lapic_hardware_eoi(vcpu, vcpu->arch.exit.eoi_vector);
+	return 1;
+}
+
+static int exit_apic_write(struct vcpu *vcpu)
+{
+	lapic_hardware_write(vcpu, vcpu->arch.exit.apic.offset);
+	return 1;
+}
+
 /* --- Control and debug registers. --- */
 
 static int cr_write(struct vcpu *vcpu, unsigned int cr, u64 value)
@@ -581,6 +594,8 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_TASK_SWITCH]	= { emulate_task_switch,	MEMORY },
 	[EXIT_TPR_BELOW]	= { exit_event },
 	[EXIT_TIMER]		= { exit_timer },
+	[EXIT_EOI]		= { exit_eoi,		MEMORY },
+	[EXIT_APIC_WRITE]	= { exit_apic_write },
 	[EXIT_SMI]		= { exit_again },
 	[EXIT_MCE]		= { exit_again },
 	[EXIT_FAIL_ENTRY]	= { exit_fail_entry },

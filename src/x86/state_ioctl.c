@@ -630,6 +630,7 @@ static long set_guest_debug(void *obj, void *arg, unsigned long raw)
 	vcpu_set_rflags(vcpu, rflags);
 	static_call(vendor_debug_regs_changed)(vcpu);
 	static_call(vendor_intercepts_changed)(vcpu);
+	lapic_hardware_update(vcpu);
 	return 0;
 }
 

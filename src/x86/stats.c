@@ -35,6 +35,7 @@ static const struct stat_row vcpu_rows[] = {
 	BY_REASON("exception_exits",	EXIT_EXCEPTION),
 	BY_REASON("pause_exits",	EXIT_PAUSE),
 	BY_REASON("timer_exits",	EXIT_TIMER),
+	BY_REASON("eoi_exits",		EXIT_EOI),
 	COUNTER(mmio_exits),
 	COUNTER(signal_exits),
 	COUNTER(request_irq_exits),

@@ -97,6 +97,16 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	 */ \
 	V(set_timer,		bool,	(struct vcpu *vcpu, u64 host_tsc)) \
 	V(cpuid_changed,	void,	(struct vcpu *vcpu)) \
+	/* \
+	 * Hardware delivers the interrupts of the LAPIC whose registers are in @page, and \
+	 * answers its MSRs where lapic_hardware_msr() says so; with vendor_caps.apic_hardware \
+	 * only, as are the next two. Off: it does not, and all of that exits. \
+	 */ \
+	V(apic_hardware,	void,	(struct vcpu *vcpu, void *page, bool on)) \
+	/* The best vectors of IRR and ISR, or 0; hardware has put in order what else is there. */ \
+	V(apic_irqs,		void,	(struct vcpu *vcpu, u8 pending, u8 in_service)) \
+	/* 256 bits: an EOI of which vectors is an EXIT_EOI. */ \
+	V(apic_eoi_exits,	void,	(struct vcpu *vcpu, const u64 *vectors)) \
 	/* The second-level root; called when the vm has a new one. */ \
 	V(load_root,		void,	(struct vcpu *vcpu, hpa_t root)) \
 	/* All of this vcpu's guest translations, before its next entry. */ \
@@ -128,6 +138,7 @@ struct vendor_caps {
 	bool vnmi;
 	bool dirty_logging;		/* accessed and dirty bits in SPTEs */
 	bool pml;
+	bool apic_hardware;		/* an x2APIC works without exits */
 	bool page_1g;
 	bool bus_lock_exit, notify_exit;
 	u64 max_tsc_ratio, default_tsc_ratio;

@@ -15,6 +15,7 @@
 #include <minikvm/vcpu.h>
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
+#include "x86/vendor.h"
 
 #define IOAPIC_MMIO_LEN		0x100
 #define IOAPIC_VERSION		(0x11 | (KVM_IOAPIC_NUM_PINS - 1) << 16)
@@ -209,16 +210,29 @@ bool ioapic_wants_eoi(struct vm *vm, int vector)
  * Registers
  */
 
-/* Under the lock; a reader that still sees the old set looks once in vain. */
+/*
+ * Under the lock; a reader that still sees the old set looks once in vain. LAPICs
+ * that are hardware's have to be told.
+ */
 static void vectors_update(struct ioapic *ioapic)
 {
 	DECLARE_BITMAP(vectors, 256);
+	struct vcpu *vcpu;
 	unsigned int pin;
+	unsigned long i;
 
 	bitmap_zero(vectors, 256);
 	for (pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)
 		__set_bit(ioapic->rte[pin].vector, vectors);
+	if (bitmap_equal(ioapic->vectors, vectors, 256))
+		return;
 	bitmap_copy(ioapic->vectors, vectors, 256);
+	if (!vendor_caps.apic_hardware)
+		return;
+	vm_for_each_vcpu(i, vcpu, ioapic->vm) {
+		vcpu_request(vcpu, VCPU_REQ_SCAN_IOAPIC);
+		vcpu_kick(vcpu);
+	}
 }
 
 static void rte_write(struct ioapic *ioapic, unsigned int pin, bool high, u32 value)

@@ -297,8 +297,21 @@ bool irq_pending(struct vcpu *vcpu)
 }
 
 /**
+ * irq_injectable() - is there an interrupt that is ours to inject?
+ * @vcpu:	in its own thread
+ *
+ * As irq_pending(), but for those that hardware delivers by itself.
+ */
+bool irq_injectable(struct vcpu *vcpu)
+{
+	lapic_timer_take(vcpu);
+	return extint_pending(vcpu) ||
+	       (!lapic_hardware(vcpu) && lapic_pending_vector(vcpu) >= 0);
+}
+
+/**
  * irq_take() - take the best interrupt, as the processor's acknowledge cycle
- * @vcpu:	in its own thread, about to inject it
+ * @vcpu:	in its own thread, about to inject it: irq_injectable()
  *
  * Return: the vector, or -1 when there is none after all.
  */
@@ -311,6 +324,8 @@ int irq_take(struct vcpu *vcpu)
 		vcpu->arch.user_irq = -1;
 		return vector >= 0 ? vector : pic_read_vector(vcpu->vm);
 	}
+	if (lapic_hardware(vcpu))
+		return -1;
 	vector = lapic_pending_vector(vcpu);
 	if (vector >= 0)
 		lapic_accept(vcpu, vector);
@@ -350,12 +365,13 @@ bool irqchip_wants_eoi(struct vcpu *vcpu, int vector, bool level)
  * irqchip_scan() - VCPU_REQ_SCAN_IOAPIC: which vectors exit on EOI
  * @vcpu:	in its own thread
  *
- * None of them has to be known beforehand while each EOI comes here.
+ * None of them has to be known beforehand but where hardware does EOIs.
  *
  * Return: 1.
  */
 int irqchip_scan(struct vcpu *vcpu)
 {
+	lapic_hardware_rescan(vcpu);
 	return 1;
 }
 

@@ -34,9 +34,10 @@ int pit_set_reinject(struct vm *vm, bool reinject);
  * this vcpu, and take it (-1: none after all). RFLAGS.IF is the caller's.
  */
 bool irq_pending(struct vcpu *vcpu);
+bool irq_injectable(struct vcpu *vcpu);		/* pending, and not hardware's to deliver */
 int irq_take(struct vcpu *vcpu);
 
-/* Requests, split irqchip: which vectors exit on EOI; one of them did. */
+/* Requests: which vectors exit on EOI; split irqchip: one of them did. */
 int irqchip_scan(struct vcpu *vcpu);
 int irqchip_report_eoi(struct vcpu *vcpu);
 

@@ -39,8 +39,14 @@ static const struct lvt_row { u16 offset; u32 bits; } lvts[LAPIC_LVTS] = {
  * IRR, ISR and priorities
  */
 
-/* The highest vector in IRR, ISR or TMR, or -1. */
-static int bank_highest(const struct lapic *apic, unsigned int bank)
+/**
+ * lapic_bank_highest() - the highest vector in IRR, ISR or TMR
+ * @apic:	the APIC
+ * @bank:	APIC_IRR, APIC_ISR or APIC_TMR
+ *
+ * Return: a vector, or -1.
+ */
+int lapic_bank_highest(const struct lapic *apic, unsigned int bank)
 {
 	int i;
 
@@ -56,9 +62,17 @@ static int bank_highest(const struct lapic *apic, unsigned int bank)
 static u32 lapic_ppr(const struct lapic *apic)
 {
 	u32 tpr = lapic_reg(apic, APIC_TASKPRI) & APIC_TPRI_MASK;
-	u32 served = apic->in_service < 0 ? 0 : apic->in_service & 0xf0;
+	int vector = lapic_in_service(apic);
+	u32 served = vector < 0 ? 0 : vector & 0xf0;
 
 	return (tpr & 0xf0) >= served ? tpr : served;
+}
+
+/* Hardware takes from IRR, and a guest's self-IPI puts into it. */
+static bool irr_may_pend(struct lapic *apic)
+{
+	lapic_collect(apic);
+	return apic->irr_pending || apic->hardware;
 }
 
 /**
@@ -72,9 +86,9 @@ int lapic_pending_vector(struct vcpu *vcpu)
 	struct lapic *apic = vcpu->arch.lapic;
 	int vector;
 
-	if (!apic || !READ_ONCE(apic->irr_pending) || !lapic_hw_enabled(apic))
+	if (!apic || !irr_may_pend(apic) || !lapic_hw_enabled(apic))
 		return -1;
-	vector = bank_highest(apic, APIC_IRR);
+	vector = lapic_bank_highest(apic, APIC_IRR);
 	return vector >= 0 && (vector & 0xf0) > (lapic_ppr(apic) & 0xf0) ? vector : -1;
 }
 
@@ -90,24 +104,17 @@ bool lapic_tpr_blocks(struct vcpu *vcpu)
 	struct lapic *apic = vcpu->arch.lapic;
 	int vector;
 
-	if (!apic || !READ_ONCE(apic->irr_pending) || !lapic_hw_enabled(apic))
+	if (!apic || apic->hardware || !irr_may_pend(apic) || !lapic_hw_enabled(apic))
 		return false;
-	vector = bank_highest(apic, APIC_IRR);
+	vector = lapic_bank_highest(apic, APIC_IRR);
 	return vector >> 4 <= (lapic_ppr(apic) & 0xf0) >> 4 &&
 	       vector >> 4 > max(apic->in_service, 0) >> 4;
 }
 
 static void irr_clear(struct lapic *apic, int vector)
 {
-	/*
-	 * A sender sets its bit, then irr_pending; we clear irr_pending, then
-	 * look at all bits: whichever way they meet, it ends up set.
-	 */
-	WRITE_ONCE(apic->irr_pending, false);
-	clear_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector));
-	smp_mb__after_atomic();
-	if (bank_highest(apic, APIC_IRR) >= 0)
-		WRITE_ONCE(apic->irr_pending, true);
+	__clear_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector));
+	apic->irr_pending = lapic_bank_highest(apic, APIC_IRR) >= 0;
 }
 
 /**
@@ -134,12 +141,12 @@ void lapic_accept(struct vcpu *vcpu, int vector)
 void lapic_eoi(struct vcpu *vcpu)
 {
 	struct lapic *apic = vcpu->arch.lapic;
-	int vector = apic->in_service;
+	int vector = lapic_in_service(apic);
 
 	if (vector < 0)
 		return;
 	__clear_bit(vector % 32, lapic_vector_word(apic, APIC_ISR, vector));
-	apic->in_service = bank_highest(apic, APIC_ISR);
+	apic->in_service = lapic_bank_highest(apic, APIC_ISR);
 	irqchip_eoi(vcpu, vector, lapic_test_vector(apic, APIC_TMR, vector));
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
@@ -157,25 +164,63 @@ bool lapic_directed_eoi(struct vcpu *vcpu)
 	return apic && (lapic_reg(apic, APIC_SPIV) & APIC_SPIV_DIRECTED_EOI);
 }
 
-static void irr_set(struct lapic *apic, unsigned int vector, bool level)
+/*
+ * The page of registers may be the CPU's while this runs: so not into IRR, but where
+ * the vCPU finds it before it enters again.
+ */
+static void arrive(struct lapic *apic, unsigned int vector, bool level)
 {
 	unsigned long *tmr = lapic_vector_word(apic, APIC_TMR, vector);
 
 	if (level != test_bit(vector % 32, tmr))
 		assign_bit(vector % 32, tmr, level);
-	/* One that is pending has been announced by who set it. */
-	if (test_and_set_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector)))
+	/* One that is there has been announced by who set it. */
+	if (test_and_set_bit(vector, apic->arrived))
 		return;
-	WRITE_ONCE(apic->irr_pending, true);
+	WRITE_ONCE(apic->have_arrivals, true);
 	vcpu_request(apic->vcpu, VCPU_REQ_EVENT);
 	vcpu_kick(apic->vcpu);
+}
+
+/**
+ * lapic_collect() - put what has arrived into IRR
+ * @apic:	whose vCPU's thread this is, or whose vcpu->lock is held
+ *
+ * A sender sets its bit, then have_arrivals; here it is cleared, then the bits are
+ * taken: whichever way they meet, none stays behind unseen.
+ */
+void lapic_collect(struct lapic *apic)
+{
+	unsigned int vector;
+
+	if (likely(!READ_ONCE(apic->have_arrivals)))
+		return;
+	WRITE_ONCE(apic->have_arrivals, false);
+	smp_mb();
+	for_each_set_bit(vector, apic->arrived, 256) {
+		if (!test_and_clear_bit(vector, apic->arrived))
+			continue;
+		__set_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector));
+		if (apic->hardware)
+			lapic_hardware_arrived(apic, vector);
+	}
+	apic->irr_pending = true;
+}
+
+/* They are part of a state that is no more. */
+static void drop_arrivals(struct lapic *apic)
+{
+	unsigned int vector;
+
+	for_each_set_bit(vector, apic->arrived, 256)
+		clear_bit(vector, apic->arrived);
 }
 
 static bool accept_fixed(struct lapic *apic, const struct apic_msg *msg)
 {
 	if ((msg->level && !msg->assert) || !lapic_sw_enabled(apic))
 		return false;
-	irr_set(apic, msg->vector, msg->level);
+	arrive(apic, msg->vector, msg->level);
 	return true;
 }
 
@@ -373,7 +418,7 @@ void lapic_take_init_sipi(struct vcpu *vcpu)
  * Directed EOI is offered only where the IOAPIC has an EOI register: that is
  * user space's, perhaps; ours has none, and guests are known to forget to ask.
  */
-static u32 lapic_version(struct lapic *apic)
+u32 lapic_version(struct lapic *apic)
 {
 	u32 version = LAPIC_VERSION | (LAPIC_LVTS - 1) << 16;
 
@@ -382,13 +427,24 @@ static u32 lapic_version(struct lapic *apic)
 	return version;
 }
 
-/* -EINVAL: there is no such register, or it can't be read. */
-static int reg_read(struct lapic *apic, unsigned int offset, u32 *value)
+/**
+ * lapic_readable() - is there a register to be read?
+ * @apic:	the APIC, in whichever mode
+ * @offset:	of the register, a multiple of 16
+ */
+bool lapic_readable(struct lapic *apic, unsigned int offset)
 {
 	u64 readable = lapic_is_x2apic(apic) ? REGS_READABLE_X2APIC : REGS_READABLE;
 
-	if (offset > APIC_TDCR || !(readable & REG_BIT(offset)))
+	return offset <= APIC_TDCR && (readable & REG_BIT(offset));
+}
+
+/* -EINVAL: there is no such register, or it can't be read. */
+static int reg_read(struct lapic *apic, unsigned int offset, u32 *value)
+{
+	if (!lapic_readable(apic, offset))
 		return -EINVAL;
+	lapic_collect(apic);
 	switch (offset) {
 	case APIC_LVR:
 		*value = lapic_version(apic);
@@ -425,7 +481,7 @@ static void set_tpr(struct lapic *apic, u32 value)
 	lapic_set_reg(apic, APIC_TASKPRI, value & APIC_TPRI_MASK);
 	apic->vcpu->arch.cr8 = (value & APIC_TPRI_MASK) >> 4;
 	/* Raising it can only hold interrupts back. */
-	if (READ_ONCE(apic->irr_pending) && (value & APIC_TPRI_MASK) < old)
+	if ((apic->irr_pending || apic->hardware) && (value & APIC_TPRI_MASK) < old)
 		vcpu_request(apic->vcpu, VCPU_REQ_EVENT);
 }
 
@@ -781,6 +837,7 @@ int lapic_set_base(struct vcpu *vcpu, u64 base, bool user)
 		if (lapic_hw_enabled(apic))
 			set_ids(apic);
 		apic_map_rebuild(vcpu->vm);
+		lapic_hardware_update(vcpu);
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
 	}
 	return 0;
@@ -833,6 +890,7 @@ int lapic_get_state(struct vcpu *vcpu, struct kvm_lapic_state *s)
 	count = lapic_timer_count(apic);
 	if (!apic->timer.tsc_deadline)
 		lapic_timer_take(vcpu);
+	lapic_collect(apic);
 	memcpy(s->regs, apic->regs, LAPIC_STATE_SIZE);
 	image_set(s, APIC_TMCCT, count);
 	image_set(s, APIC_PROCPRI, lapic_ppr(apic));
@@ -861,13 +919,15 @@ int lapic_set_state(struct vcpu *vcpu, const struct kvm_lapic_state *s)
 	    image_get(s, APIC_ID) != vcpu->id)
 		return -EINVAL;
 	lapic_timer_stop(apic);
+	drop_arrivals(apic);
 	memcpy(apic->regs, s->regs, LAPIC_STATE_SIZE);
 	/* Neither is writable there, and 8 bits of an image can't hold each id. */
 	if (lapic_is_x2apic(apic))
 		set_ids(apic);
 	vcpu->arch.cr8 = lapic_get_tpr(vcpu);
-	apic->in_service = bank_highest(apic, APIC_ISR);
-	WRITE_ONCE(apic->irr_pending, true);
+	apic->in_service = lapic_bank_highest(apic, APIC_ISR);
+	apic->irr_pending = true;
+	lapic_hardware_update(vcpu);
 	lapic_timer_restore(apic, image_get(s, APIC_TMCCT));
 	apic_map_rebuild(vcpu->vm);
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
@@ -897,6 +957,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	if (!apic)
 		return;
 	lapic_timer_stop(apic);
+	drop_arrivals(apic);
 	memset(apic->regs, 0, LAPIC_STATE_SIZE);
 	set_ids(apic);
 	lapic_set_reg(apic, APIC_DFR, APIC_DFR_FLAT);
@@ -907,8 +968,9 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	if (bsp && !(vcpu->vm->arch.disabled_quirks & KVM_X86_QUIRK_LINT0_REENABLED))
 		lapic_set_reg(apic, APIC_LVT0, APIC_DM_EXTINT);
 	vcpu->arch.cr8 = 0;
-	WRITE_ONCE(apic->irr_pending, false);
+	apic->irr_pending = false;
 	apic->in_service = -1;
+	lapic_hardware_update(vcpu);
 	apic_map_rebuild(vcpu->vm);
 }
 

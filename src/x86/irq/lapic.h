@@ -59,6 +59,18 @@ void lapic_timer_take(struct vcpu *vcpu);
 void lapic_timer_leave_hardware(struct vcpu *vcpu);
 void lapic_timer_migrate(struct vcpu *vcpu);	/* loaded on another CPU than before */
 
+/*
+ * Where hardware does a part of all this, in x2APIC mode, without exits. What is left
+ * to do is for the vCPU's own thread.
+ */
+bool lapic_hardware(struct vcpu *vcpu);		/* it does, now */
+bool lapic_hardware_msr(struct vcpu *vcpu, u32 msr, bool write);
+void lapic_hardware_update(struct vcpu *vcpu);	/* what it depends on has changed */
+void lapic_hardware_sync(struct vcpu *vcpu);	/* before an entry: what has arrived */
+void lapic_hardware_rescan(struct vcpu *vcpu);	/* whose EOIs are wanted has changed */
+void lapic_hardware_eoi(struct vcpu *vcpu, u8 vector);		/* EXIT_EOI */
+void lapic_hardware_write(struct vcpu *vcpu, unsigned int offset);	/* EXIT_APIC_WRITE */
+
 /* Registers. */
 u64 lapic_get_tpr(struct vcpu *vcpu);		/* CR8: TPR >> 4 */
 void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);

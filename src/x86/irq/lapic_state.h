@@ -5,10 +5,12 @@
  * Everybody else includes lapic.h.
  *
  * Who may touch what:
- *  - IRR, TMR, irr_pending: anybody, atomically, in any context but NMI; the
- *    vCPU alone clears IRR;
+ *  - arrived, have_arrivals, TMR: anybody, atomically, in any context but NMI;
+ *    the vCPU alone takes what has arrived, and puts it into IRR;
  *  - timer.pending: set by the timer's callback, taken by the vCPU;
  *  - TPR: as all else, and vcpu->arch.cr8 is always its bits 7:4;
+ *  - while the vCPU is in the guest with ->hardware: IRR, ISR, TPR and PPR belong to
+ *    the CPU. What is cached of them, irr_pending and in_service, is not valid;
  *  - all else: the vCPU's own thread, or an ioctl that holds vcpu->lock. Other
  *    CPUs read single registers (ID, LDR, DFR, LVT) as they find them.
  */
@@ -32,8 +34,12 @@ struct lapic_timer {
 struct lapic {
 	struct vcpu *vcpu;
 	void *regs;			/* a page, laid out as KVM_GET_LAPIC has it */
+	DECLARE_BITMAP(arrived, 256);	/* on the way to IRR */
+	bool have_arrivals;		/* false: there are none, or their sender is not done */
 	bool irr_pending;		/* false: IRR is empty for sure */
-	int in_service;			/* highest vector in ISR, or -1 */
+	int in_service;			/* highest vector in ISR, or -1: lapic_in_service() */
+	bool hardware;			/* delivers our interrupts: lapic_hardware.c */
+	DECLARE_BITMAP(eoi_exits, 256);	/* what the EOI of which must come here, then */
 	u8 eoi_exit_vector;		/* split irqchip: for VCPU_REQ_IOAPIC_EOI */
 	struct lapic_timer timer;
 };
@@ -90,6 +96,21 @@ static inline u32 lapic_x2apic_ldr(u32 id)
 {
 	return (id >> 4) << 16 | 1u << (id & 0xf);
 }
+
+/* lapic.c */
+int lapic_bank_highest(const struct lapic *apic, unsigned int bank);	/* -1: none */
+u32 lapic_version(struct lapic *apic);
+bool lapic_readable(struct lapic *apic, unsigned int offset);
+void lapic_collect(struct lapic *apic);		/* what has arrived, into IRR */
+
+/* The highest vector in ISR, or -1. */
+static inline int lapic_in_service(const struct lapic *apic)
+{
+	return unlikely(apic->hardware) ? lapic_bank_highest(apic, APIC_ISR) : apic->in_service;
+}
+
+/* lapic_hardware.c */
+void lapic_hardware_arrived(struct lapic *apic, unsigned int vector);
 
 /* lapic_timer.c */
 void lapic_timer_init(struct lapic *apic);

@@ -43,7 +43,7 @@ static int word_read(struct vcpu *vcpu, u8 *value)
  * pv_eoi_arm() - let the guest end the interrupt in service, if it may
  * @vcpu: loaded; about to enter
  *
- * Not if another interrupt waits for that, nor if the EOI is of interest to an
+ * Not if hardware ends interrupts without exits, if another interrupt waits for that, nor if the EOI is of interest to an
  * IOAPIC or to one of its devices.
  *
  * Context: may sleep.
@@ -52,7 +52,8 @@ void pv_eoi_arm(struct vcpu *vcpu)
 {
 	struct lapic *apic = vcpu->arch.lapic;
 
-	if (!apic || apic->in_service < 0 || READ_ONCE(apic->irr_pending) ||
+	if (!apic || apic->hardware || apic->in_service < 0 || apic->irr_pending ||
+	    READ_ONCE(apic->have_arrivals) ||
 	    irqchip_wants_eoi(vcpu, apic->in_service,
 			      lapic_test_vector(apic, APIC_TMR, apic->in_service)))
 		return;

@@ -441,6 +441,19 @@ static unsigned int take_written(struct vcpu *vcpu, const u64 **gpas)
 	return 0;
 }
 
+/* Nor is AVIC used: vendor_caps.apic_hardware is false. */
+static void apic_hardware(struct vcpu *vcpu, void *page, bool on)
+{
+}
+
+static void apic_irqs(struct vcpu *vcpu, u8 pending, u8 in_service)
+{
+}
+
+static void apic_eoi_exits(struct vcpu *vcpu, const u64 *vectors)
+{
+}
+
 static const struct vendor_ops svm_ops = {
 	.name = "SVM",
 	.vm_size = sizeof(struct vm),
@@ -497,6 +510,9 @@ static const struct vendor_ops svm_ops = {
 	.load_root = load_root,
 	.tlb_flush = svm_tlb_flush,
 	.take_written = take_written,
+	.apic_hardware = apic_hardware,
+	.apic_irqs = apic_irqs,
+	.apic_eoi_exits = apic_eoi_exits,
 	.hypercall_insn = hypercall_insn,
 	.dump = svm_dump,
 };

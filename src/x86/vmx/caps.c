@@ -67,6 +67,7 @@ static const struct option {
 	OPTION("ple",		proc2,	SECONDARY_EXEC_PAUSE_LOOP_EXITING),
 	OPTION("tsc-scaling",	proc2,	SECONDARY_EXEC_TSC_SCALING),
 	OPTION("pml",		proc2,	SECONDARY_EXEC_ENABLE_PML),
+	OPTION("apicv",		proc2,	VMX_APICV),
 #undef OPTION
 };
 
@@ -251,6 +252,9 @@ int vmx_read_caps(void)
 	/* CR8 exits are for CPUs that cannot shadow the TPR. */
 	if (!(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
 		vmx_caps.proc |= CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
+	/* All of it or nothing; and it shadows the TPR (26.2.1.1). */
+	if ((vmx_caps.proc2 & VMX_APICV) != VMX_APICV || !(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
+		vmx_caps.proc2 &= ~VMX_APICV;
 	withhold_features();
 	read_fixed();
 	read_timer();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The VMX-preemption timer (SDM vol. 3, 26.5.1 and 27.7.4): it counts down, from the
+ * The VMX-preemption timer (SDM vol. 3, 25.5.1 and 26.7.4): it counts down, from the
  * entry, each time that bit IA32_VMX_MISC[4:0] of the TSC changes, and exits at 0. It
  * is loaded at each entry, and not saved at exits, for time goes on outside.
  *

@@ -53,6 +53,7 @@ static int vcpu_init_vmx(struct vcpu *vcpu)
 		free_page((unsigned long)vmx->msr_bitmap);
 		return -ENOMEM;
 	}
+	vmx->apic_page = vmx->vapic;
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	vmx->vpid = vpid_alloc();
 	vmx->entry.common.gpr = vcpu->arch.gpr;
@@ -96,12 +97,11 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_caps.pin);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc);
 	vmx->proc = proc;
+	vmx_apicv_reset(vmx, &proc2);
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_caps.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_caps.entry);
 	vmcs_write(MSR_BITMAP, __pa(vmx->msr_bitmap));
-	if (vmx_caps.proc & CPU_BASED_TPR_SHADOW)
-		vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->vapic));
 	if (vmx->vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (proc2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
@@ -232,6 +232,7 @@ static void state_in(struct vmx_vcpu *vmx)
 	changed(&vmx->rflags, arch->rflags, GUEST_RFLAGS);
 	if (arch->cr2 != native_read_cr2())
 		native_write_cr2(arch->cr2);
+	/* Of no effect where the LAPIC's own page is in use. */
 	*(u32 *)(vmx->vapic + APIC_TASKPRI) = arch->cr8 << 4;
 	spec_ctrl_in(&vmx->entry.common, &vmx->vcpu);
 	vmx_timer_in(vmx);
@@ -245,7 +246,7 @@ static void state_out(struct vmx_vcpu *vmx)
 	arch->gpr[GPR_RSP] = vmx->rsp = vmcs_read(GUEST_RSP);
 	arch->rflags = vmx->rflags = vmcs_read(GUEST_RFLAGS);
 	if (vmx_caps.proc & CPU_BASED_TPR_SHADOW)
-		arch->cr8 = (*(u32 *)(vmx->vapic + APIC_TASKPRI) >> 4) & 0xf;
+		arch->cr8 = (*(u32 *)(vmx->apic_page + APIC_TASKPRI) >> 4) & 0xf;
 	spec_ctrl_out(&vmx->entry.common, &vmx->vcpu);
 }
 
@@ -388,6 +389,9 @@ static const struct vendor_ops vmx_ops = {
 	.load_root = load_root,
 	.tlb_flush = tlb_flush,
 	.take_written = vmx_take_written,
+	.apic_hardware = vmx_apic_hardware,
+	.apic_irqs = vmx_apic_irqs,
+	.apic_eoi_exits = vmx_apic_eoi_exits,
 	.hypercall_insn = hypercall_insn,
 	.dump = vmx_dump,
 };
@@ -448,6 +452,7 @@ int vmx_probe(struct vendor_ops *ops)
 		.tsc_scaling = vmx_caps.proc2 & SECONDARY_EXEC_TSC_SCALING,
 		.dirty_logging = vmx_caps.ept_vpid & VMX_EPT_AD_BIT,
 		.pml = vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_PML,
+		.apic_hardware = vmx_caps.proc2 & VMX_APICV,
 		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
 		.max_phyaddr = boot_cpu_data.x86_phys_bits,
 		/* 16 whole and 48 fractional bits: SDM vol. 3, 25.3. */

@@ -43,7 +43,8 @@ struct vmx_vcpu {
 	struct list_head active;	/* per-CPU list: vmcs.c */
 	u16 vpid;			/* 0: none */
 	void *msr_bitmap;
-	void *vapic;			/* the page that holds the TPR shadow */
+	void *vapic;			/* a page that holds the TPR shadow, and */
+	void *apic_page;		/* the one that does now: it, or the LAPIC's registers */
 	u64 *pml;			/* the page of pml.c */
 	u64 eptp;
 	/* What the VMCS has, so that only changes are written. */
@@ -146,6 +147,20 @@ int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value);
 bool vmx_has_emulated_msr(u32 msr);
 void vmx_pass_msr(struct vcpu *vcpu, u32 msr, bool read, bool write);
 void vmx_reset_segments(struct vcpu *vcpu);
+
+/* apicv.c */
+#define VMX_APICV	(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE | SECONDARY_EXEC_APIC_REGISTER_VIRT | \
+			 SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+void vmx_apicv_reset(struct vmx_vcpu *vmx, u32 *proc2);
+void vmx_apic_hardware(struct vcpu *vcpu, void *page, bool on);
+void vmx_apic_irqs(struct vcpu *vcpu, u8 pending, u8 in_service);
+void vmx_apic_eoi_exits(struct vcpu *vcpu, const u64 *vectors);
+
+/* Is the page of the TPR shadow the LAPIC's own? */
+static inline bool vmx_apicv_on(const struct vmx_vcpu *vmx)
+{
+	return vmx->apic_page != vmx->vapic;
+}
 
 /* timer.c */
 void vmx_timer_reset(struct vmx_vcpu *vmx);
