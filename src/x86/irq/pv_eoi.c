@@ -43,8 +43,8 @@ static int word_read(struct vcpu *vcpu, u8 *value)
  * pv_eoi_arm() - let the guest end the interrupt in service, if it may
  * @vcpu: loaded; about to enter
  *
- * Not if hardware ends interrupts without exits, if another interrupt waits for that, nor if the EOI is of interest to an
- * IOAPIC or to one of its devices.
+ * Not if hardware ends interrupts without exits, if another interrupt waits for that, nor if
+ * the EOI is of interest to an IOAPIC or to one of its devices.
  *
  * Context: may sleep.
  */

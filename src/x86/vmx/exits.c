@@ -326,7 +326,8 @@ static const struct { const char *name; u32 field; } dumped[] = {
 	{ "activity", GUEST_ACTIVITY_STATE },
 	{ "pin", PIN_BASED_VM_EXEC_CONTROL }, { "proc", CPU_BASED_VM_EXEC_CONTROL },
 	{ "proc2", SECONDARY_VM_EXEC_CONTROL }, { "entry", VM_ENTRY_CONTROLS },
-	{ "exit", VM_EXIT_CONTROLS }, { "interrupt status", GUEST_INTR_STATUS }, { "entry event", VM_ENTRY_INTR_INFO_FIELD },
+	{ "exit", VM_EXIT_CONTROLS }, { "entry event", VM_ENTRY_INTR_INFO_FIELD },
+	{ "interrupt status", GUEST_INTR_STATUS },
 	{ "exit reason", VM_EXIT_REASON }, { "qualification", EXIT_QUALIFICATION },
 	{ "instruction error", VM_INSTRUCTION_ERROR },
 };
