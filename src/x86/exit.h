@@ -35,7 +35,6 @@ enum exit_reason {
 	EXIT_INVLPG,
 	EXIT_RDPMC,
 	EXIT_RDTSC,
-	EXIT_RDTSCP,
 	EXIT_MONITOR,
 	EXIT_MWAIT,
 	EXIT_XSETBV,
@@ -49,7 +48,6 @@ enum exit_reason {
 	EXIT_PML_FULL,
 	EXIT_BUS_LOCK,
 	EXIT_NOTIFY,
-	EXIT_SMI,
 	EXIT_MCE,		/* the host's own: already delivered */
 	EXIT_FAIL_ENTRY,	/* hardware refused to enter: exit.hw_reason */
 	EXIT_UNKNOWN,		/* exit.hw_reason, exit.raw */

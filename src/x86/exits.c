@@ -596,7 +596,6 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_TIMER]		= { exit_timer },
 	[EXIT_EOI]		= { exit_eoi,		MEMORY },
 	[EXIT_APIC_WRITE]	= { exit_apic_write },
-	[EXIT_SMI]		= { exit_again },
 	[EXIT_MCE]		= { exit_again },
 	[EXIT_FAIL_ENTRY]	= { exit_fail_entry },
 	[EXIT_UNKNOWN]		= { exit_unknown },

@@ -140,7 +140,6 @@ struct vendor_caps {
 	bool pml;
 	bool apic_hardware;		/* an x2APIC works without exits */
 	bool page_1g;
-	bool bus_lock_exit, notify_exit;
 	u64 max_tsc_ratio, default_tsc_ratio;
 	u8 tsc_ratio_frac_bits;
 	u8 max_phyaddr;
