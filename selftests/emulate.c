@@ -359,6 +359,47 @@ TEST_F(emulate, msw)
 	RUN_TO_END(guest_msw);
 }
 
+/* ---- system segments ---- */
+
+static __guest void guest_system_segments(void)
+{
+	volatile u16 *at = (u16 *)MMIO;
+	struct { u16 limit; u64 base; } __attribute__((packed)) gdtr;
+	volatile u8 *rights;
+	u16 tr = 0xffff, ldt = 0xffff;
+
+	asm volatile("sgdt %0" : "=m"(gdtr));
+	rights = (u8 *)gdtr.base + SEL_TSS + 5;
+	*rights &= ~2;					/* not busy */
+	rights[-5] = 0x70;				/* another limit, for the host to see */
+	at[0] = SEL_TSS;
+	asm volatile("ltr (%0)" : : "r"(MMIO) : "memory");
+	GUEST_ASSERT_EQ(0x8b, *rights);
+	asm volatile("str %0" : "=r"(tr));
+	GUEST_ASSERT_EQ(SEL_TSS, tr);
+	GUEST_ASSERT_EQ(TRAP(13, SEL_TSS), TRY("ltr (%1)", , "r"(MMIO) : "memory"));
+	at[0] = 0;
+	asm volatile("lldt (%0)" : : "r"(MMIO) : "memory");
+	asm volatile("sldt %0" : "=r"(ldt));
+	GUEST_ASSERT_EQ(0, ldt);
+	at[1] = 0xabcd;
+	asm volatile("str (%0)" : : "r"(MMIO) : "memory");
+	GUEST_ASSERT_EQ(SEL_TSS, at[0]);
+	GUEST_ASSERT_EQ(0xabcd, at[1]);
+	asm volatile("sldt (%0)" : : "r"(MMIO) : "memory");
+	GUEST_ASSERT_EQ(0, at[0]);
+}
+
+TEST_F(emulate, system_segments)
+{
+	struct vcpu *vcpu = vcpu_create(self->vm, 0, guest_system_segments, 0);
+
+	ASSERT_EQ(REPORT_DONE, run_device(vcpu).kind);
+	EXPECT_EQ(0x70, vcpu_sregs(vcpu).tr.limit);
+	EXPECT_EQ(11, vcpu_sregs(vcpu).tr.type);
+	vcpu_free(vcpu);
+}
+
 /* ---- in the middle ---- */
 
 /* REP MOVS from a device into a page that may not be written: what was done is done. */

@@ -531,6 +531,49 @@ TEST(delivery_through_unmapped_pages)
 	vcpu_run_done(vcpu);
 }
 
+/*
+ * INT n in the shadow of STI, with an interrupt waiting: the interrupt comes when INT n has been
+ * delivered, even if the first attempt at that ends at a page that the host has taken away.
+ */
+static __guest void note_order(struct trap_frame *f)
+{
+	seen.count = seen.count * 10 + (f->vector == 0x80 ? 1 : 2);
+	if (f->vector == 0x81)
+		xapic_write(0xb0, 0);
+}
+
+static __guest void guest_soft_before_hard(void)
+{
+	int i;
+
+	guest_handlers[0x80] = guest_handlers[0x81] = note_order;
+	xapic_enable();
+	for (i = 0; i < 2; i++) {
+		seen.count = 0;
+		xapic_write(0x300, 0x44081);		/* to itself, fixed */
+		GUEST_SYNC(1);
+		asm volatile("sti; int $0x80; nop; cli" : : : "memory");
+		GUEST_ASSERT_EQ(12, seen.count);
+	}
+}
+
+TEST(soft_before_hard)
+{
+	static const u64 pages[] = { GUEST_IDT, GUEST_CPU(0) + GUEST_CPU_STACK_TOP - PAGE_SIZE };
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_soft_before_hard, 0);
+	int i;
+
+	if (host_is_tcg())
+		SKIP(return, "QEMU's TCG takes the interrupt first");
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		vcpu_run_sync(vcpu, 1);
+		ASSERT_EQ(0, mprotect(guest_ptr(vm, pages[i]), PAGE_SIZE, PROT_NONE));
+		ASSERT_EQ(0, mprotect(guest_ptr(vm, pages[i]), PAGE_SIZE, PROT_READ | PROT_WRITE));
+	}
+	vcpu_run_done(vcpu);
+}
+
 /* ---- double and triple faults ---- */
 
 /* #GP whose gate has a bad selector: #GP while #GP is delivered makes #DF, error 0. */

@@ -616,6 +616,10 @@ static bool is_suitable(const struct emul_insn *insn)
 	case EMUL_OP_LSS:
 	case EMUL_OP_LFS:
 	case EMUL_OP_LGS:
+	case EMUL_OP_SLDT:
+	case EMUL_OP_STR:
+	case EMUL_OP_LLDT:
+	case EMUL_OP_LTR:
 	case EMUL_OP_SMSW:
 	case EMUL_OP_LMSW:
 		return false;

@@ -676,6 +676,58 @@ static void load_stack_segment(void)
 	CHECK(faulted(world_run(&w, 1), UD_VECTOR, false, 0));
 }
 
+static int system_insn(const char *code, u16 selector)
+{
+	memcpy(w.mem + 0x2000, &selector, 2);
+	world_code(&w, BASE, code, 3);
+	return world_run(&w, 1);
+}
+
+#define LLDT "\x0f\x00\x13"
+#define LTR "\x0f\x00\x1b"
+#define STR "\x0f\x00\x0b"
+#define SLDT "\x0f\x00\x03"
+
+/* A TSS and an LDT of 16 bytes each in long mode, of 8 elsewhere */
+static void system_segments(void)
+{
+	with_gdt(EMUL_LONG64);
+	w.efer = 0x500;
+	w.gdt_limit = 0x4f;
+	put_descriptor(6, 0x12345678, 0x67, 0x0089);
+	put_descriptor(7, 0, 0, 0);
+	w.mem[0x4038] = 0x9a;			/* base 63:32 */
+	put_descriptor(8, BASE, 0xf, 0x0082);
+	put_descriptor(9, 0, 0, 0);
+	CHECK(system_insn(LTR, 0x30) == EMUL_OK && w.seg[EMUL_SEG_TR].base == 0x9a12345678);
+	CHECK(w.seg[EMUL_SEG_TR].type == 11 && w.mem[0x4035] == 0x8b);
+	CHECK(faulted(system_insn(LTR, 0x30), GP_VECTOR, true, 0x30));	/* busy */
+	CHECK(faulted(system_insn(LTR, 0), GP_VECTOR, true, 0));
+	CHECK(faulted(system_insn(LTR, 0x40), GP_VECTOR, true, 0x40));
+	CHECK(system_insn(LLDT, 0x40) == EMUL_OK && w.seg[EMUL_SEG_LDTR].base == BASE);
+	CHECK(faulted(system_insn(LLDT, 0x30), GP_VECTOR, true, 0x30));
+	CHECK(faulted(system_insn(LLDT, 0x44), GP_VECTOR, true, 0x44));
+	w.gdt_limit = 0x47;			/* the second half is beyond */
+	CHECK(faulted(system_insn(LLDT, 0x40), GP_VECTOR, true, 0x40));
+	w.gdt_limit = 0x4f;
+	w.mem[0x404d] = 1;			/* a type where there is none */
+	CHECK(faulted(system_insn(LLDT, 0x40), GP_VECTOR, true, 0x40));
+	w.mem[0x404d] = 0;
+	w.mem[0x4045] = 2;
+	CHECK(faulted(system_insn(LLDT, 0x40), NP_VECTOR, true, 0x40));
+	CHECK(w.seg[EMUL_SEG_LDTR].selector == 0x40 && !w.seg[EMUL_SEG_LDTR].unusable);
+	CHECK(system_insn(SLDT, 0) == EMUL_OK && w.mem[0x2000] == 0x40);
+	CHECK(system_insn(STR, 0) == EMUL_OK && w.mem[0x2000] == 0x30 && w.mem[0x2002] == 0);
+	CHECK(system_insn(LLDT, 0) == EMUL_OK && w.seg[EMUL_SEG_LDTR].unusable);
+	w.cpl = 3;
+	CHECK(faulted(system_insn(LTR, 0x30), GP_VECTOR, true, 0));
+	w.cr4 |= X86_CR4_UMIP;
+	CHECK(faulted(system_insn(STR, 0), GP_VECTOR, true, 0));
+	with_gdt(EMUL_PROT32);
+	w.efer = 0;
+	CHECK(system_insn(LTR, 0x30) == EMUL_OK && w.mem[0x4035] == 0x8b);
+}
+
 static int jump_far(const char *code, unsigned int len, u64 target, unsigned int size, u16 selector)
 {
 	memcpy(w.mem + 0x2000, &target, size);
@@ -1006,6 +1058,7 @@ static const struct {
 	RULE(branches, "CALL, JMP and RET"),
 	RULE(load_segments, "MOV to a segment register"),
 	RULE(load_stack_segment, "MOV to SS, and segments in real mode"),
+	RULE(system_segments, "LLDT, LTR, SLDT, STR"),
 	RULE(far_jumps, "JMP through a far pointer"),
 	RULE(far_calls, "CALL and RET through far pointers"),
 	RULE(refused_tasks, "switches of tasks that change nothing"),

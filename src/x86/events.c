@@ -196,6 +196,18 @@ static void collect_nmis(struct vcpu *vcpu)
 	e->nmi.pending = min(n, limit);
 }
 
+/*
+ * INT n that an exit broke off executes again, and had begun before whatever
+ * interrupt waits: in STI's shadow the guest can rely on that, and the exit may
+ * have ended the shadow. With TF that is not worth a step's getting lost.
+ */
+static void hold_irqs(struct vcpu *vcpu)
+{
+	if ((vcpu->arch.rflags & (X86_EFLAGS_IF | X86_EFLAGS_TF)) == X86_EFLAGS_IF &&
+	    !static_call(vendor_get_shadow)(vcpu))
+		static_call(vendor_set_shadow)(vcpu, SHADOW_STI);
+}
+
 /**
  * events_requeue() - keep what the last exit broke off
  * @vcpu: the vCPU, loaded; its exit is decoded
@@ -228,7 +240,8 @@ void events_requeue(struct vcpu *vcpu)
 		e->exception.has_error_code = exit->vectoring.has_error_code;
 		e->exception.error_code = exit->vectoring.error_code;
 		break;
-	default:
+	case VECTORING_SOFT:
+		hold_irqs(vcpu);
 		return;
 	}
 	vcpu_request(vcpu, VCPU_REQ_EVENT);

@@ -741,12 +741,17 @@ int emul_exec_idiv(struct emul *e)
 }
 
 /* User-mode instruction prevention: CR4.UMIP */
-int emul_exec_smsw(struct emul *e)
+int emul_check_umip(struct emul *e)
 {
 	if ((e->ops->sysreg(e, EMUL_CR4) & X86_CR4_UMIP) && e->ops->sysreg(e, EMUL_CPL))
 		return emul_raise_code(e, GP_VECTOR, 0);
-	e->op[0].val = e->ops->sysreg(e, EMUL_CR0);
 	return EMUL_OK;
+}
+
+int emul_exec_smsw(struct emul *e)
+{
+	e->op[0].val = e->ops->sysreg(e, EMUL_CR0);
+	return emul_check_umip(e);
 }
 
 /* The operand is loaded before the privilege is looked at; both are faults, and it has no effect. */

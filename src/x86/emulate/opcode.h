@@ -158,7 +158,7 @@ extern const struct emul_opcode *const emul_map_vex[4];
 	X(push) X(pop) X(pusha) X(popa) X(pushf) X(popf) X(call_rel) X(call) X(jmp) X(ret) X(enter) X(leave)	\
 	X(mov_sreg) X(push_sreg) X(pop_sreg) X(load_far)			\
 	X(jmp_far) X(call_far) X(ret_far)					\
-	X(smsw) X(lmsw)								\
+	X(smsw) X(lmsw) X(sldt) X(str) X(lldt) X(ltr)				\
 	X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in) X(out)	\
 	X(xlat) X(clflush)						\
 	X(vec_move) X(vec_merge) X(vec_dup) X(vec_low) X(vec_high) X(vec_store_high)
@@ -220,6 +220,7 @@ void emul_reg_write(struct emul *e, unsigned int reg, u64 val, unsigned int size
 u64 emul_effective_address(const struct emul *e);
 int emul_linear(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, bool write,
 		u64 *la);
+bool emul_is_canonical(struct emul *e, u64 la);
 int emul_code_target(struct emul *e, u64 target);
 unsigned int emul_stack_size(struct emul *e);
 int emul_check_pushes(struct emul *e, unsigned int n, unsigned int size);
@@ -237,10 +238,13 @@ int emul_load(struct emul *e, struct emul_operand *op);
 int emul_load_for_update(struct emul *e, struct emul_operand *op);
 int emul_store(struct emul *e, const struct emul_operand *op, u64 old);
 
+int emul_check_umip(struct emul *e);
+
 int emul_raise_selector(struct emul *e, u8 vector, u16 selector);
 int emul_read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la);
 void emul_parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s);
 int emul_load_segment(struct emul *e, enum emul_seg seg, u16 selector);
+int emul_find_ldt(struct emul *e, u16 selector, struct kvm_segment *s);
 int emul_find_code(struct emul *e, u16 selector, struct kvm_segment *s, bool gates);
 
 u64 emul_sub(struct emul *e, u64 a, u64 b, u64 borrow, unsigned int size);

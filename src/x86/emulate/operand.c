@@ -60,7 +60,7 @@ static bool fits(u64 la, unsigned int bits)
 }
 
 /* What 48 bits can say, 57 can: CR4 is asked only where it makes a difference. */
-static bool is_canonical(struct emul *e, u64 la)
+bool emul_is_canonical(struct emul *e, u64 la)
 {
 	return fits(la, 48) || (fits(la, 57) && (e->ops->sysreg(e, EMUL_CR4) & X86_CR4_LA57));
 }
@@ -129,7 +129,7 @@ static int linear_long(struct emul *e, enum emul_seg seg, u64 ea, unsigned int s
 	}
 	if (breaks_alignment(e, *la, size))
 		return emul_raise_code(e, GP_VECTOR, 0);
-	if (!is_canonical(e, *la) || !is_canonical(e, *la + size - 1))
+	if (!emul_is_canonical(e, *la) || !emul_is_canonical(e, *la + size - 1))
 		return raise_segment(e, seg);
 	return EMUL_OK;
 }
@@ -168,7 +168,7 @@ int emul_code_target(struct emul *e, u64 target)
 	struct kvm_segment cs;
 
 	if (e->mode == EMUL_LONG64) {
-		if (!is_canonical(e, target))
+		if (!emul_is_canonical(e, target))
 			return emul_raise_code(e, GP_VECTOR, 0);
 	} else {
 		e->ops->segment(e, EMUL_SEG_CS, &cs);

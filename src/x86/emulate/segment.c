@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loading segment registers: MOV, POP, LDS and its kin; far JMP, CALL and RET to a code segment of
- * the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, and
+ * Loading segment registers: MOV, POP, LDS and its kin, LLDT, LTR; far JMP, CALL and RET to a code
+ * segment of the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, and
  * returns to a lower privilege, are not handled; task switches are task.c's.
  */
 #include "x86/emulate/opcode.h"
@@ -200,6 +200,129 @@ int emul_exec_pop_sreg(struct emul *e)
 	return rc;
 }
 
+static bool in_long_mode(struct emul *e)
+{
+	return e->ops->sysreg(e, EMUL_EFER) & (1 << 10);	/* EFER.LMA */
+}
+
+/* --- LDTR and TR. --- */
+
+/*
+ * A system segment's descriptor is the GDT's, and in long mode it has 16 bytes, with zeroes where
+ * the second half would have a type (SDM Vol. 3, 3.5.2, 8.2.3).
+ */
+static int read_system_descriptor(struct emul *e, u16 selector, struct kvm_segment *s, u64 *desc,
+				  u64 *la)
+{
+	bool wide = in_long_mode(e);
+	u64 high = 0;
+	int rc;
+
+	if (selector & 4 || (wide && (selector | 15u) > e->ops->sysreg(e, EMUL_GDT_LIMIT)))
+		return emul_raise_selector(e, GP_VECTOR, selector);
+	rc = emul_read_descriptor(e, selector, desc, la);
+	if (!rc && wide)
+		rc = e->ops->read(e, *la + 8, &high, sizeof(high), EMUL_SYSTEM);
+	if (rc)
+		return rc;
+	emul_parse_descriptor(*desc, selector, s);
+	s->base |= high << 32;
+	if ((high >> 40 & 0x1f) || (wide && !emul_is_canonical(e, s->base)))
+		return emul_raise_selector(e, GP_VECTOR, selector);
+	return EMUL_OK;
+}
+
+/* What LDTR will be; whether an LDT is present is the caller's to ask. */
+int emul_find_ldt(struct emul *e, u16 selector, struct kvm_segment *s)
+{
+	u64 desc, la;
+	int rc;
+
+	*s = (struct kvm_segment){ .selector = selector, .unusable = 1 };
+	if (is_null(selector))
+		return EMUL_OK;
+	rc = read_system_descriptor(e, selector, s, &desc, &la);
+	if (rc)
+		return rc;
+	return s->s || s->type != 2 ? emul_raise_selector(e, GP_VECTOR, selector) : EMUL_OK;
+}
+
+/* LLDT and LTR are the system's, and have nowhere to load from without the op. */
+static int check_system_load(struct emul *e)
+{
+	if (!e->ops->set_segment)
+		return EMUL_UNHANDLED;
+	return e->ops->sysreg(e, EMUL_CPL) ? emul_raise_code(e, GP_VECTOR, 0) : EMUL_OK;
+}
+
+int emul_exec_lldt(struct emul *e)
+{
+	u16 selector = e->op[0].val;
+	struct kvm_segment s;
+	int rc;
+
+	rc = check_system_load(e);
+	if (!rc)
+		rc = emul_find_ldt(e, selector, &s);
+	if (rc)
+		return rc;
+	if (!s.present && !s.unusable)
+		return emul_raise_selector(e, NP_VECTOR, selector);
+	e->ops->set_segment(e, EMUL_SEG_LDTR, &s);
+	return EMUL_OK;
+}
+
+#define DESC_BUSY	(1ULL << 41)
+
+/* A TSS that is not busy, of 16 bits not in long mode: it becomes busy. */
+int emul_exec_ltr(struct emul *e)
+{
+	u16 selector = e->op[0].val;
+	struct kvm_segment s;
+	u64 desc, busy, la;
+	int rc;
+
+	rc = check_system_load(e);
+	if (!rc && is_null(selector))
+		rc = emul_raise_code(e, GP_VECTOR, 0);
+	if (!rc)
+		rc = read_system_descriptor(e, selector, &s, &desc, &la);
+	if (rc)
+		return rc;
+	if (s.s || (s.type != 9 && (s.type != 1 || in_long_mode(e))))
+		return emul_raise_selector(e, GP_VECTOR, selector);
+	if (!s.present)
+		return emul_raise_selector(e, NP_VECTOR, selector);
+	busy = desc | DESC_BUSY;
+	rc = e->ops->compare_swap(e, la, &desc, &busy, sizeof(desc), EMUL_SYSTEM);
+	if (rc)
+		return rc;
+	s.type |= 2;
+	e->ops->set_segment(e, EMUL_SEG_TR, &s);
+	return EMUL_OK;
+}
+
+static int store_selector(struct emul *e, enum emul_seg seg)
+{
+	struct kvm_segment s;
+
+	e->ops->segment(e, seg, &s);
+	e->op[0].val = s.selector;
+	return emul_check_umip(e);
+}
+
+int emul_exec_sldt(struct emul *e)
+{
+	return store_selector(e, EMUL_SEG_LDTR);
+}
+
+int emul_exec_str(struct emul *e)
+{
+	return store_selector(e, EMUL_SEG_TR);
+}
+
+/* --- Far transfers. --- */
+
 /* A far pointer in memory: offset, then selector; two accesses, and aligned or not as such. */
 static int read_far_pointer(struct emul *e, u64 *offset, u16 *selector)
 {
@@ -234,11 +357,6 @@ int emul_exec_load_far(struct emul *e)
 	if (!rc)
 		emul_reg_write(e, e->insn.reg, offset, e->insn.opsize);
 	return rc;
-}
-
-static bool in_long_mode(struct emul *e)
-{
-	return e->ops->sysreg(e, EMUL_EFER) & (1 << 10);	/* EFER.LMA */
 }
 
 /* A segment with L and D both set is reserved. */

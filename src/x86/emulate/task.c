@@ -325,24 +325,19 @@ static int load_new(const struct task_switch *s, const u8 *image)
 
 /* --- In the new task. --- */
 
+/* One that is not present is a #TS as well, other than for LLDT. */
 static int load_ldt(struct emul *e, u16 selector)
 {
-	struct kvm_segment seg = { .selector = selector, .unusable = 1 };
-	u64 desc, la;
+	struct kvm_segment none = { .selector = selector, .unusable = 1 }, ldt;
 	int rc;
 
-	e->ops->set_segment(e, EMUL_SEG_LDTR, &seg);
-	if (!(selector & ~3u))
-		return EMUL_OK;
-	if (selector & 4)
-		return emul_raise_selector(e, TS_VECTOR, selector);
-	rc = emul_read_descriptor(e, selector, &desc, &la);
+	e->ops->set_segment(e, EMUL_SEG_LDTR, &none);
+	rc = emul_find_ldt(e, selector, &ldt);
 	if (rc)
 		return rc;
-	emul_parse_descriptor(desc, selector, &seg);
-	if (seg.s || seg.type != 2 || !seg.present)
+	if (!ldt.present && !ldt.unusable)
 		return emul_raise_selector(e, TS_VECTOR, selector);
-	e->ops->set_segment(e, EMUL_SEG_LDTR, &seg);
+	e->ops->set_segment(e, EMUL_SEG_LDTR, &ldt);
 	return EMUL_OK;
 }
 
