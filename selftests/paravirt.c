@@ -4,6 +4,8 @@
  * "preempted" flag and the flush that is left for later, and that a guest which
  * is held to its CPUID gets no more than that (Documentation/virt/kvm/x86).
  */
+#include <sched.h>
+
 #include "lib/test.h"
 
 #define HC_KICK_CPU		5
@@ -20,6 +22,7 @@
 #define FEATURE_PV_UNHALT	7
 #define FEATURE_PV_TLB_FLUSH	9
 #define FEATURE_PV_SEND_IPI	11
+#define FEATURE_PV_SCHED_YIELD	13
 
 #define VECTOR			0x61
 #define LOW_VECTOR		0x41
@@ -154,6 +157,65 @@ TEST(send_ipi)
 	start_thread(vm, 0, guest_sends, &threads[0]);
 	for (i = 0; i < CPUS; i++)
 		pthread_join(threads[i], NULL);
+}
+
+/* ---- KVM_HC_SCHED_YIELD: the CPU to one that was preempted ---- */
+
+#define YIELDS 200
+
+static volatile u64 progress;
+
+static __guest void guest_works(void)
+{
+	while (!woken)
+		progress++;
+}
+
+static __guest void guest_yields(void)
+{
+	u64 before;
+	int i;
+
+	while (!progress)
+		hypercall(HC_SCHED_YIELD, 1, 0, 0, 0);
+	for (i = 0; i < YIELDS; i++) {
+		before = progress;
+		do
+			GUEST_ASSERT_EQ(0, hypercall(HC_SCHED_YIELD, 1, 0, 0, 0));
+		while (progress == before);
+	}
+	/* To oneself: nothing. */
+	GUEST_ASSERT_EQ(0, hypercall(HC_SCHED_YIELD, 0, 0, 0, 0));
+	woken = 1;
+}
+
+/* Both on one CPU, so that either is preempted while the other runs. */
+TEST(directed_yield)
+{
+	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct vm *vm = make_vm();
+	struct vcpu *yields = vcpu_create(vm, 0, guest_yields, 0);
+	struct vcpu *works = vcpu_create(vm, 1, guest_works, 1);
+	pthread_t threads[2];
+	cpu_set_t one;
+	s64 tried, done;
+
+	if (!offered(FEATURE_PV_SCHED_YIELD))
+		SKIP(return, "no KVM_FEATURE_PV_SCHED_YIELD");
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	do_ioctl(works->fd, KVM_SET_MP_STATE, &mp);
+	vcpu_run_thread(works, &threads[1]);
+	vcpu_run_thread(yields, &threads[0]);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	tried = vcpu_stat(yields, "directed_yield_attempted");
+	done = vcpu_stat(yields, "directed_yield_successful");
+	EXPECT_GE(tried, YIELDS);
+	EXPECT_GT(done, 0);
+	EXPECT_LT(done, tried);		/* not the last */
+	EXPECT_EQ(0, vcpu_stat(works, "directed_yield_attempted"));
 }
 
 /* ---- PV EOI ---- */

@@ -10,6 +10,7 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
@@ -270,6 +271,58 @@ int halt_poll_enable(struct vm *vm, u64 ns)
 	return 0;
 }
 
+/**
+ * vcpu_yield_to() - give this CPU's time to a vCPU that was preempted
+ * @target: not the caller's own
+ *
+ * vcpu->task is a thread that is in KVM_RUN; should it leave and exit, RCU keeps
+ * its task_struct until we have a reference.
+ *
+ * Context: a vCPU's thread; may schedule. Return: false if @target does not
+ * wait for a CPU, or the scheduler sees no way to help it.
+ */
+bool vcpu_yield_to(struct vcpu *target)
+{
+	struct task_struct *task;
+	bool yielded;
+
+	if (!READ_ONCE(target->preempted))
+		return false;
+	rcu_read_lock();
+	task = READ_ONCE(target->task);
+	if (task)
+		get_task_struct(task);
+	rcu_read_unlock();
+	if (!task)
+		return false;
+	yielded = yield_to(task, true) > 0;
+	put_task_struct(task);
+	return yielded;
+}
+
+/**
+ * vcpu_yield_to_any() - the guest spins: help the vCPU that it may wait for
+ * @vcpu: that spins
+ *
+ * Which one it is nobody knows. They have their turns: each search begins
+ * behind the one that was found last.
+ *
+ * Context: @vcpu's thread; may schedule. Return: whether one was found.
+ */
+bool vcpu_yield_to_any(struct vcpu *vcpu)
+{
+	unsigned int n = READ_ONCE(vcpu->vm->nvcpus), i, index;
+
+	for (i = 1; i <= n; i++) {
+		index = (vcpu->yielded_to + i) % n;
+		if (index != vcpu->index && vcpu_yield_to(vm_vcpu(vcpu->vm, index))) {
+			vcpu->yielded_to = index;
+			return true;
+		}
+	}
+	return false;
+}
+
 static vm_fault_t run_page_fault(struct vm_fault *vmf)
 {
 	struct vcpu *vcpu = vmf->vma->vm_file->private_data;
@@ -361,7 +414,9 @@ static long run(void *obj, void *arg, unsigned long raw)
 	if (raw)
 		return -EINVAL;
 	sigset_enter(vcpu);
+	WRITE_ONCE(vcpu->task, current);
 	r = arch_vcpu_run(vcpu);
+	WRITE_ONCE(vcpu->task, NULL);
 	sigset_leave(vcpu);
 	if (r == -ERESTARTNOINTR)
 		host_work_restart();

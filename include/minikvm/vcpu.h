@@ -55,7 +55,9 @@ struct vcpu {
 	struct rcuwait wait;
 	sigset_t sigset;
 	bool sigset_active;
+	struct task_struct *task;	/* that is in KVM_RUN; read under RCU */
 	bool preempted;			/* scheduled out while runnable */
+	unsigned int yielded_to;	/* whom, last: an index */
 	u32 poll_ns;			/* before it sleeps: vcpu_block() */
 	struct {
 		u64 halt_wakeup, halt_wait_ns, blocking;
@@ -114,6 +116,8 @@ void vcpu_kick(struct vcpu *vcpu);
 bool vcpu_wake(struct vcpu *vcpu);
 void vcpus_kick_and_wait(struct vm *vm);
 void vcpu_block(struct vcpu *vcpu);
+bool vcpu_yield_to(struct vcpu *target);
+bool vcpu_yield_to_any(struct vcpu *vcpu);
 int halt_poll_enable(struct vm *vm, u64 ns);
 
 /* Supplied by the architecture. */

@@ -284,10 +284,11 @@ static int exit_hlt(struct vcpu *vcpu)
 	return 0;
 }
 
-/* A spinning guest: let another thread have the CPU, if one wants it. */
+/* A spinning guest: let one that it may wait for have the CPU, or who wants it. */
 static int exit_pause(struct vcpu *vcpu)
 {
-	cond_resched();
+	if (!vcpu_yield_to_any(vcpu))
+		cond_resched();
 	return vcpu_skip(vcpu);
 }
 

@@ -43,14 +43,14 @@ static long kick_cpu(struct vcpu *vcpu, const struct hypercall_args *args)
 	return 0;
 }
 
-/*
- * a0: the APIC id of a vCPU that was preempted, and that the caller would wait
- * for. The scheduler knows who runs next.
- */
+/* a0: the APIC id of a vCPU that was preempted, and that the caller waits for. */
 static long sched_yield_to(struct vcpu *vcpu, const struct hypercall_args *args)
 {
-	if (by_apic_id(vcpu->vm, args->a[0]))
-		yield();
+	struct vcpu *target = by_apic_id(vcpu->vm, args->a[0]);
+
+	vcpu->arch.stats.directed_yield_attempted++;
+	if (target && target != vcpu && vcpu_yield_to(target))
+		vcpu->arch.stats.directed_yield_successful++;
 	return 0;
 }
 

@@ -44,6 +44,8 @@ static const struct stat_row vcpu_rows[] = {
 	COUNTER(irq_injections),
 	COUNTER(nmi_injections),
 	COUNTER(tlb_flush),
+	COUNTER(directed_yield_attempted),
+	COUNTER(directed_yield_successful),
 };
 
 const struct stat_table arch_vcpu_stats = { vcpu_rows, ARRAY_SIZE(vcpu_rows) };

@@ -199,6 +199,7 @@ struct vcpu_arch_stats {
 	u64 mmio_exits, signal_exits, request_irq_exits;
 	u64 insn_emulation, insn_emulation_fail;
 	u64 irq_injections, nmi_injections, tlb_flush;
+	u64 directed_yield_attempted, directed_yield_successful;
 };
 
 /* Why KVM_RUN went to user space in the middle of an instruction. */
