@@ -448,6 +448,8 @@ static void tsc_aux_put(struct vcpu *vcpu)
 
 void arch_vcpu_load(struct vcpu *vcpu, int cpu)
 {
+	if (vcpu->cpu != cpu)
+		lapic_timer_migrate(vcpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	static_call(vendor_load)(vcpu, cpu);
 	tsc_aux_load(vcpu);
