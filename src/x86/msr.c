@@ -1035,7 +1035,7 @@ void msr_reset(struct vcpu *vcpu, bool init)
 
 	if (init)
 		return;
-	m->pat = 0x0007040600070406ULL;
+	m->pat = PAT_RESET;
 	m->misc_features = 0;
 	m->misc_enable = MISC_ENABLE_NO_PMU;
 	m->spec_ctrl = 0;

@@ -125,6 +125,7 @@ int msr_feature_index_list(struct kvm_msr_list __user *list);
 int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
 int msr_feature_io(struct kvm_msrs __user *msrs);
 void msr_reset(struct vcpu *vcpu, bool init);
+#define PAT_RESET	0x0007040600070406ULL	/* SDM vol. 3, 11.12.4 */
 bool pat_valid(u64 pat);
 bool guest_has_spec_ctrl(struct vcpu *vcpu);
 

@@ -211,7 +211,7 @@ static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 	save->cpl = 0;
 	save->cr3 = 0;
 	if (!init) {
-		save->g_pat = 0x0007040600070406ULL;
+		save->g_pat = PAT_RESET;
 		save->dbgctl = 0;
 		save->star = save->lstar = save->cstar = save->sfmask = 0;
 		save->kernel_gs_base = 0;

@@ -139,7 +139,7 @@ static void vcpu_reset_vmx(struct vcpu *vcpu, bool init)
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	if (!init) {
-		vmcs_write(GUEST_IA32_PAT, 0x0007040600070406ULL);
+		vmcs_write(GUEST_IA32_PAT, PAT_RESET);
 		vmcs_write(GUEST_IA32_DEBUGCTL, 0);
 		vmcs_write(GUEST_SYSENTER_CS, 0);
 		vmcs_write(GUEST_SYSENTER_ESP, 0);
