@@ -937,8 +937,10 @@ static struct got collect(u8 vector)
 	unsigned int i;
 
 	for (i = 0; i < vm.nvcpus; i++) {
-		unsigned long *irr = lapic_vector_word(vcpus[i].arch.lapic, APIC_IRR, vector);
+		struct lapic *apic = vcpus[i].arch.lapic;
+		unsigned long *irr = lapic_vector_word(apic, APIC_IRR, vector);
 
+		lapic_collect(apic);
 		got.irq[i] = test_and_clear_bit(vector % 32, irr);
 		got.nmi[i] = vcpus[i].nmis;
 		vcpus[i].nmis = 0;

@@ -34,7 +34,10 @@ typedef long long s64;
 #define smp_load_acquire(p)	READ_ONCE(*(p))
 #define smp_wmb()		do { } while (0)
 #define smp_rmb()		do { } while (0)
+#define smp_mb()		do { } while (0)
 #define smp_mb__after_atomic()	do { } while (0)
+#define likely(x)		(x)
+#define unlikely(x)		(x)
 
 #define BIT(n)			(1ul << (n))
 #define BIT_ULL(n)		(1ull << (n))
@@ -59,6 +62,7 @@ typedef long long s64;
 #define NSEC_PER_USEC		1000ul
 #define NSEC_PER_MSEC		1000000ul
 #define NSEC_PER_SEC		1000000000ul
+#define USEC_PER_SEC		1000000ul
 
 /* Bits: the kernel's are atomic, and there is one thread here. */
 static inline bool test_bit(unsigned long n, const volatile unsigned long *p)
@@ -95,10 +99,13 @@ static inline bool test_and_clear_bit(unsigned long n, volatile unsigned long *p
 #define set_bit			__set_bit
 #define clear_bit		__clear_bit
 #define assign_bit(n, p, v)	((v) ? set_bit(n, p) : clear_bit(n, p))
+#define __assign_bit		assign_bit
+#define __change_bit(n, p)	assign_bit(n, p, !test_bit(n, p))
 #define __fls(x)		(63 - __builtin_clzl(x))
 #define DECLARE_BITMAP(name, n)	unsigned long name[((n) + 63) / 64]
 #define bitmap_zero(p, n)	memset(p, 0, (n) / 8)
 #define bitmap_copy(d, s, n)	memcpy(d, s, (n) / 8)
+#define bitmap_equal(a, b, n)	(!memcmp(a, b, (n) / 8))
 #define for_each_set_bit(i, p, n) \
 	for ((i) = 0; (i) < (n); (i)++) \
 		if (test_bit(i, p))
@@ -184,23 +191,27 @@ static inline void hrtimer_start(struct hrtimer *t, ktime_t at, enum hrtimer_mod
 	t->active = true;
 }
 
-static inline u64 hrtimer_forward_now(struct hrtimer *t, s64 interval)
+static inline u64 hrtimer_forward(struct hrtimer *t, ktime_t now, s64 interval)
 {
-	u64 n = t->expires <= unit_now ? (unit_now - t->expires) / interval + 1 : 0;
+	u64 n = t->expires <= now ? (now - t->expires) / interval + 1 : 0;
 
 	t->expires += n * interval;
 	return n;
 }
 
+#define hrtimer_forward_now(t, interval)	hrtimer_forward(t, unit_now, interval)
 #define CLOCK_MONOTONIC			1
 #define ktime_get()			unit_now
 #define ktime_get_ns()			((u64)unit_now)
 #define ktime_to_ns(t)			(t)
 #define ns_to_ktime(t)			(t)
 #define ktime_sub(a, b)			((a) - (b))
+#define ktime_after(a, b)		((a) > (b))
 #define ktime_add_ns(a, b)		((a) + (s64)(b))
 #define hrtimer_active(t)		((t)->active)
 #define hrtimer_get_expires(t)		((t)->expires)
+#define hrtimer_set_expires(t, at)	((void)((t)->expires = (at)))
+#define hrtimer_add_expires_ns(t, ns)	((void)((t)->expires += (ns)))
 #define hrtimer_get_remaining(t)	((t)->expires - unit_now)
 #define hrtimer_start_expires(t, m)	hrtimer_start(t, (t)->expires, m)
 
@@ -208,6 +219,8 @@ static inline u64 mul_u64_u32_div(u64 a, u32 mul, u32 divisor)
 {
 	return (unsigned __int128)a * mul / divisor;
 }
+
+#define div64_u64(a, b)			((u64)(a) / (u64)(b))
 
 static inline u64 div_u64_rem(u64 a, u32 b, u32 *rest)
 {

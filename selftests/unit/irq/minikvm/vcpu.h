@@ -9,7 +9,7 @@
 #include <minikvm/types.h>
 
 enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_SPLIT, IRQCHIP_KERNEL };
-enum { VCPU_REQ_EVENT = 8, VCPU_REQ_APIC_TIMER, VCPU_REQ_IOAPIC_EOI };
+enum { VCPU_REQ_EVENT = 8, VCPU_REQ_APIC_TIMER, VCPU_REQ_IOAPIC_EOI, VCPU_REQ_SCAN_IOAPIC };
 
 #define UNIT_VCPUS	64
 
@@ -22,7 +22,7 @@ struct vcpu {
 		u64 rip, cr8, apic_base;
 		int user_irq;
 		struct lapic *lapic;
-		u32 mp_state;
+		u32 mp_state, guest_debug;
 		unsigned long pending_init_sipi;
 		u8 sipi_vector;
 		struct { u32 max_phyaddr; } cpuid;
