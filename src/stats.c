@@ -25,12 +25,8 @@ struct stats_file {
 	char id[NAME_SIZE];
 };
 
-struct desc {
-	struct kvm_stats_desc head;
-	char name[NAME_SIZE];
-};
-
-static_assert(sizeof(struct desc) == sizeof(struct kvm_stats_desc) + NAME_SIZE);
+/* In the kernel, newer headers give the name a size; in user space it has none. */
+#define DESC_SIZE	(offsetof(struct kvm_stats_desc, name) + NAME_SIZE)
 
 static struct kvm_stats_header make_header(unsigned int n)
 {
@@ -39,25 +35,25 @@ static struct kvm_stats_header make_header(unsigned int n)
 		.num_desc	= n,
 		.id_offset	= sizeof(header),
 		.desc_offset	= sizeof(header) + NAME_SIZE,
-		.data_offset	= sizeof(header) + NAME_SIZE + n * sizeof(struct desc),
+		.data_offset	= sizeof(header) + NAME_SIZE + n * DESC_SIZE,
 	};
 
 	return header;
 }
 
-static void describe(struct desc *desc, const struct stat_row *row, unsigned int i)
+static void describe(struct kvm_stats_desc *desc, const struct stat_row *row, unsigned int i)
 {
-	desc->head.flags = row->flags;
-	desc->head.exponent = row->exponent;
-	desc->head.size = 1;
-	desc->head.offset = i * sizeof(u64);
+	desc->flags = row->flags;
+	desc->exponent = row->exponent;
+	desc->size = 1;
+	desc->offset = i * sizeof(u64);
 	strscpy(desc->name, row->name, NAME_SIZE);
 }
 
 /* The whole file as it is now; @image is zeroed. */
 static void fill(void *image, const struct kvm_stats_header *header, const struct stats_file *stats)
 {
-	struct desc *descs = image + header->desc_offset;
+	void *descs = image + header->desc_offset;
 	u64 *values = image + header->data_offset;
 	const struct stat_row *row;
 	unsigned int i;
@@ -66,7 +62,7 @@ static void fill(void *image, const struct kvm_stats_header *header, const struc
 	memcpy(image + header->id_offset, stats->id, NAME_SIZE);
 	for (i = 0; i < header->num_desc; i++) {
 		row = &stats->table->rows[i];
-		describe(&descs[i], row, i);
+		describe(descs + i * DESC_SIZE, row, i);
 		values[i] = READ_ONCE(*(const u64 *)(stats->base + row->offset));
 	}
 }
