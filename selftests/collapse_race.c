@@ -13,6 +13,7 @@
 #include <glob.h>
 
 #include "lib/module.h"
+#include "lib/random.h"
 #include "lib/test.h"
 
 #define BASE	0x40000000ul
@@ -24,21 +25,6 @@
 
 #define DELAY	"/sys/module/minikvm/parameters/collapse_delay_ms"
 #define DEBUGFS	"/sys/kernel/debug/minikvm/"
-
-static u64 xorshift(u64 *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
-
-static u64 option(const char *name, u64 otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoull(s, NULL, 0) : otherwise;
-}
 
 static bool write_file(const char *path, const char *text)
 {

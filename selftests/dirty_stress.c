@@ -20,6 +20,7 @@
 #include <sys/swap.h>
 #include <sys/wait.h>
 
+#include "lib/random.h"
 #include "lib/test.h"
 
 /* A run of 10 million is the caller's to watch. */
@@ -40,21 +41,6 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-
-static u64 xorshift(u64 *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
-
-static u64 option(const char *name, u64 otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoull(s, NULL, 0) : otherwise;
-}
 
 /* ---- the guest ---- */
 

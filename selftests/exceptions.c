@@ -517,15 +517,12 @@ TEST(delivery_through_unmapped_pages)
 	};
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_delivery, 0);
-	void *page;
 	int i, j;
 
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
 		for (j = 0; j < 3; j++) {
 			vcpu_run_sync(vcpu, 1);
-			page = guest_ptr(vm, pages[i]);
-			ASSERT_EQ(0, mprotect(page, PAGE_SIZE, PROT_NONE));
-			ASSERT_EQ(0, mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE));
+			vm_drop_page(vm, pages[i]);
 		}
 	}
 	vcpu_run_done(vcpu);

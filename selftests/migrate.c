@@ -924,13 +924,6 @@ static void start_machine(struct machine *m, bool x2apic)
 	}
 }
 
-static u64 number(const char *name, u64 otherwise)
-{
-	const char *value = getenv(name);
-
-	return value ? strtoull(value, NULL, 0) : otherwise;
-}
-
 static void run_between_moves(struct machine *m, timer_t timer)
 {
 	int slices = 1 + random_below(8);
@@ -955,7 +948,7 @@ static void finish(struct machine *m, timer_t timer)
 
 static void moves(struct __test_metadata *_metadata, bool x2apic)
 {
-	u64 count = number("MIGRATE_COUNT", DEFAULT_COUNT), seed = number("MIGRATE_SEED", 1), i;
+	u64 count = option("MIGRATE_COUNT", DEFAULT_COUNT), seed = option("MIGRATE_SEED", 1), i;
 	timer_t timer = make_timer();
 	struct machine m;
 

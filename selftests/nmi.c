@@ -295,20 +295,13 @@ static __guest void guest_delivery(void)
 
 TEST(delivery_through_unmapped_pages)
 {
-	static const u64 pages[] = {
-		GUEST_IDT, GUEST_CPU(0) + GUEST_CPU_GDT,
-		GUEST_CPU(0) + GUEST_CPU_STACK_TOP - PAGE_SIZE,
-	};
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_delivery, 0);
-	void *page;
 	int i;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < DELIVERY_PAGES; i++) {
 		vcpu_run_sync(vcpu, 1);
-		page = guest_ptr(vm, pages[i]);
-		ASSERT_EQ(0, mprotect(page, PAGE_SIZE, PROT_NONE));
-		ASSERT_EQ(0, mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE));
+		vm_drop_page(vm, delivery_pages[i]);
 		nmi(vcpu);
 	}
 	vcpu_run_done(vcpu);

@@ -16,6 +16,7 @@
 #include <sys/param.h>
 #include <sys/wait.h>
 
+#include "lib/random.h"
 #include "lib/test.h"
 
 #define FD_device	1
@@ -51,16 +52,13 @@ static struct {
 
 #define count(what)	((void)__atomic_fetch_add(&counts->what, 1, __ATOMIC_RELAXED))
 
-/* ---- random numbers: xorshift, of each thread ---- */
+/* ---- random numbers, of each thread ---- */
 
 static __thread u64 seed;
 
 static u64 rnd(void)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	return xorshift(&seed);
 }
 
 static u64 below(u64 n)
@@ -71,13 +69,6 @@ static u64 below(u64 n)
 static bool one_in(u64 n)
 {
 	return !below(n);
-}
-
-static u64 option(const char *name, u64 otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoull(s, NULL, 0) : otherwise;
 }
 
 /* ---- arguments ---- */
@@ -375,20 +366,6 @@ static void storm(u64 round)
 
 /* ---- the host, before and after ---- */
 
-#define TAINT_SPLAT (1 << 7 | 1 << 9 | 1 << 14)	/* oops, WARN, soft lockup */
-
-static long splats(void)
-{
-	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
-	long v = -1;
-
-	if (!f || fscanf(f, "%ld", &v) != 1)
-		v = -1;
-	if (f)
-		fclose(f);
-	return v & TAINT_SPLAT;
-}
-
 static __guest void guest_nothing(void)
 {
 }
@@ -415,13 +392,13 @@ static bool storm_until(u64 round, u64 ioctls)
 TEST(ioctls)
 {
 	u64 ioctls = option("MINIKVM_IOCTLS", 800), rounds = 6, whole = 0;
-	long before = splats();
+	long before = host_splats();
 
 	counts = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (u64 round = 0; round < rounds; round++) {
 		whole += storm_until(round, counts->ioctls + ioctls);
 		vcpu_run_done(vcpu_create(vm_create(VM_PIT), 0, guest_nothing, 0));
-		ASSERT_EQ(before, splats());
+		ASSERT_EQ(before, host_splats());
 	}
 	TH_LOG("%llu ioctls, %llu of them done; %llu runs of a vCPU, %llu exits", counts->ioctls,
 	       counts->done, counts->runs, counts->exits);

@@ -10,49 +10,31 @@
 #include <signal.h>
 #include <sys/time.h>
 
+#include "lib/random.h"
 #include "lib/test.h"
 
-/* ---- random numbers: xorshift, the same everywhere ---- */
+/* ---- random numbers ---- */
 
 static u64 seed;
 
 static u64 rnd(void)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	return xorshift(&seed);
 }
 
 static void seed_with(u64 n)
 {
-	const char *env = getenv("MINIKVM_SEED");
-
-	seed = (env ? strtoull(env, NULL, 0) : 0x9e3779b97f4a7c15) + n * 0x2545f4914f6cdd1d;
+	seed = option("MINIKVM_SEED", 0x9e3779b97f4a7c15) + n * 0x2545f4914f6cdd1d;
 }
 
 /* ---- the host ---- */
-
-static long taint(void)
-{
-	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
-	long v = 0;
-
-	if (!f || fscanf(f, "%ld", &v) != 1)
-		v = -1;
-	if (f)
-		fclose(f);
-	return v;
-}
-
-#define TAINT_SPLAT (1 << 7 | 1 << 9 | 1 << 14)	/* oops, WARN, soft lockup */
 
 static __guest void guest_nothing(void)
 {
 }
 
 FIXTURE(wild) {
-	long taint;
+	long splats;
 	struct vm *vm;
 	struct vcpu *vcpu;
 };
@@ -77,7 +59,7 @@ FIXTURE_SETUP(wild)
 {
 	struct sigaction sa = { .sa_handler = on_alarm };
 
-	self->taint = taint();
+	self->splats = host_splats();
 	sigaction(SIGALRM, &sa, NULL);
 	self->vm = vm_create(variant->flags);
 	self->vcpu = vcpu_create(self->vm, 0, NULL, 0);
@@ -89,7 +71,7 @@ FIXTURE_TEARDOWN(wild)
 	struct vm *vm = vm_create(VM_PIT);
 
 	vcpu_run_done(vcpu_create(vm, 0, guest_nothing, 0));
-	EXPECT_EQ(self->taint & TAINT_SPLAT, taint() & TAINT_SPLAT);
+	EXPECT_EQ(self->splats, host_splats());
 }
 
 /*

@@ -113,3 +113,24 @@ struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, u32 function, u32 
 	}
 	return NULL;
 }
+
+u64 option(const char *name, u64 otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? strtoull(s, NULL, 0) : otherwise;
+}
+
+#define TAINT_SPLAT (1 << 7 | 1 << 9 | 1 << 14)	/* oops, WARN, soft lockup */
+
+long host_splats(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
+	long v;
+
+	if (!f || fscanf(f, "%ld", &v) != 1)
+		v = -1;
+	if (f)
+		fclose(f);
+	return v < 0 ? v : v & TAINT_SPLAT;
+}

@@ -187,6 +187,18 @@ void vm_free(struct vm *vm)
 	free(vm);
 }
 
+const u64 delivery_pages[DELIVERY_PAGES] = {
+	GUEST_IDT, GUEST_CPU(0) + GUEST_CPU_GDT, GUEST_CPU(0) + GUEST_CPU_STACK_TOP - PAGE_SIZE,
+};
+
+void vm_drop_page(struct vm *vm, u64 gpa)
+{
+	void *page = guest_ptr(vm, gpa);
+
+	if (mprotect(page, PAGE_SIZE, PROT_NONE) || mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE))
+		die("mprotect: %m");
+}
+
 void vm_irq_line(struct vm *vm, u32 gsi, int level)
 {
 	struct kvm_irq_level irq = { .irq = gsi, .level = level };

@@ -59,6 +59,8 @@ bool host_is_tcg(void);			/* QEMU, which emulates some things less well */
 int host_cpus(void);			/* online now */
 bool host_swap_on(void);		/* 32 MiB of it, on a host that is there for tests */
 bool host_logged(const char *what);	/* in the kernel's log */
+long host_splats(void);			/* what it knows of its own, as taints; -1: it can't be asked */
+u64 option(const char *name, u64 otherwise);	/* a number out of the environment */
 long meminfo_kb(const char *field);	/* a line of /proc/meminfo, -1 if not there */
 struct kvm_cpuid2 *supported_cpuid(void);	/* not shared: the caller's */
 struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, u32 function, u32 index);
@@ -89,6 +91,11 @@ int vm_set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, void *hva
 /* 4K page at a guest-virtual address of 512 GiB and up; flags: page table bits. */
 void vm_map_page(struct vm *vm, u64 gva, u64 gpa, u64 flags);
 void vm_irq_line(struct vm *vm, u32 gsi, int level);
+/* Mapped no more for the guest, whose next access to it faults and finds it as it was. */
+void vm_drop_page(struct vm *vm, u64 gpa);
+/* What vCPU 0 needs to deliver an event: IDT, GDT, stack. */
+#define DELIVERY_PAGES	3
+extern const u64 delivery_pages[DELIVERY_PAGES];
 
 /* A number out of KVM_GET_STATS_FD; -1 where the module has not got it. */
 s64 vm_stat(struct vm *vm, const char *name);
