@@ -244,7 +244,7 @@ int emul_raise_selector(struct emul *e, u8 vector, u16 selector);
 int emul_read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la);
 void emul_parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s);
 int emul_load_segment(struct emul *e, enum emul_seg seg, u16 selector);
-int emul_find_ldt(struct emul *e, u16 selector, struct kvm_segment *s);
+int emul_load_ldt(struct emul *e, u16 selector, u8 absent);
 int emul_find_code(struct emul *e, u16 selector, struct kvm_segment *s, bool gates);
 
 u64 emul_sub(struct emul *e, u64 a, u64 b, u64 borrow, unsigned int size);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loading segment registers: MOV, POP, LDS and its kin, LLDT, LTR; far JMP, CALL and RET to a code
- * segment of the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2. Gates, and
- * returns to a lower privilege, are not handled; task switches are task.c's.
+ * segment of the same privilege. SDM Vol. 3, 5.5 to 5.8, and the instructions' pages in Vol. 2.
+ * Gates, and returns to a lower privilege, are not handled; task switches are task.c's.
  */
 #include "x86/emulate/opcode.h"
 
@@ -232,19 +232,24 @@ static int read_system_descriptor(struct emul *e, u16 selector, struct kvm_segme
 	return EMUL_OK;
 }
 
-/* What LDTR will be; whether an LDT is present is the caller's to ask. */
-int emul_find_ldt(struct emul *e, u16 selector, struct kvm_segment *s)
+/* LDTR; @absent is what an LDT that is not present raises. */
+int emul_load_ldt(struct emul *e, u16 selector, u8 absent)
 {
+	struct kvm_segment s = { .selector = selector, .unusable = 1 };
 	u64 desc, la;
 	int rc;
 
-	*s = (struct kvm_segment){ .selector = selector, .unusable = 1 };
-	if (is_null(selector))
-		return EMUL_OK;
-	rc = read_system_descriptor(e, selector, s, &desc, &la);
-	if (rc)
-		return rc;
-	return s->s || s->type != 2 ? emul_raise_selector(e, GP_VECTOR, selector) : EMUL_OK;
+	if (!is_null(selector)) {
+		rc = read_system_descriptor(e, selector, &s, &desc, &la);
+		if (rc)
+			return rc;
+		if (s.s || s.type != 2)
+			return emul_raise_selector(e, GP_VECTOR, selector);
+		if (!s.present)
+			return emul_raise_selector(e, absent, selector);
+	}
+	e->ops->set_segment(e, EMUL_SEG_LDTR, &s);
+	return EMUL_OK;
 }
 
 /* LLDT and LTR are the system's, and have nowhere to load from without the op. */
@@ -257,19 +262,9 @@ static int check_system_load(struct emul *e)
 
 int emul_exec_lldt(struct emul *e)
 {
-	u16 selector = e->op[0].val;
-	struct kvm_segment s;
-	int rc;
+	int rc = check_system_load(e);
 
-	rc = check_system_load(e);
-	if (!rc)
-		rc = emul_find_ldt(e, selector, &s);
-	if (rc)
-		return rc;
-	if (!s.present && !s.unusable)
-		return emul_raise_selector(e, NP_VECTOR, selector);
-	e->ops->set_segment(e, EMUL_SEG_LDTR, &s);
-	return EMUL_OK;
+	return rc ? rc : emul_load_ldt(e, e->op[0].val, NP_VECTOR);
 }
 
 #define DESC_BUSY	(1ULL << 41)

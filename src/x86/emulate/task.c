@@ -328,17 +328,10 @@ static int load_new(const struct task_switch *s, const u8 *image)
 /* One that is not present is a #TS as well, other than for LLDT. */
 static int load_ldt(struct emul *e, u16 selector)
 {
-	struct kvm_segment none = { .selector = selector, .unusable = 1 }, ldt;
-	int rc;
+	struct kvm_segment none = { .selector = selector, .unusable = 1 };
 
 	e->ops->set_segment(e, EMUL_SEG_LDTR, &none);
-	rc = emul_find_ldt(e, selector, &ldt);
-	if (rc)
-		return rc;
-	if (!ldt.present && !ldt.unusable)
-		return emul_raise_selector(e, TS_VECTOR, selector);
-	e->ops->set_segment(e, EMUL_SEG_LDTR, &ldt);
-	return EMUL_OK;
+	return emul_load_ldt(e, selector, TS_VECTOR);
 }
 
 /* SDM Vol. 3, 21.2.2: what is in the registers of a virtual-8086 task. */
