@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Port I/O that user space answers: IN and OUT of every size, immediate and DX
- * forms, string I/O both ways, with REP, backwards, across a page boundary.
+ * forms, string I/O both ways, with REP, backwards, across a page boundary; and
+ * what user space may write over kvm_run before it goes on.
  */
 #include "lib/test.h"
 
@@ -313,6 +314,46 @@ TEST(real_mode)
 	vcpu_run_done(vcpu);
 	ASSERT_EQ(0, memcmp(guest_ptr(vm, 0x4000), bytes, 4));
 	ASSERT_EQ(4, *(u16 *)guest_ptr(vm, 0x4004));
+}
+
+/* All of the exit is told anew; of the answer, only the data count. */
+static void lie(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	memset(run->padding, 0xff, sizeof(run->padding));
+}
+
+TEST(lies_about_in)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_in, 0);
+	static const u32 answers[] = { 0xa1, 0xb2b2, 0xc3c3c3c3, 0xd4 };
+
+	for (int i = 0; i < ARRAY_SIZE(answers); i++) {
+		vcpu_run_exit(vcpu, KVM_EXIT_IO);
+		memcpy(io_data(vcpu), &answers[i], 4);
+		lie(vcpu);
+	}
+	vcpu_run_done(vcpu);
+}
+
+TEST(lies_about_ins)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_rep_ins, 0);
+	u8 data[STRING_BYTES];
+
+	for (int size = 1; size <= 4; size *= 2) {
+		for (int i = 0; i < STRING_BYTES; i++)
+			data[i] = i * 5 + (i >> 8) + size;
+		for (int done = 0, chunk; done < STRING_BYTES; done += chunk) {
+			expect_io(_metadata, vcpu, KVM_EXIT_IO_IN, PORT, size);
+			chunk = vcpu->run->io.count * size;
+			memcpy(io_data(vcpu), data + done, chunk);
+			lie(vcpu);
+		}
+	}
+	vcpu_run_done(vcpu);
 }
 
 TEST_HARNESS_MAIN

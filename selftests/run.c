@@ -387,4 +387,38 @@ TEST(entry_refused)
 	vcpu_run_sync(vcpu, 2);
 }
 
+static void expect_vm86_refused(struct vcpu *vcpu)
+{
+	struct kvm_regs good = vcpu_regs(vcpu), bad = good;
+
+	bad.rflags |= 1 << 17;
+	do_ioctl(vcpu->fd, KVM_SET_REGS, &bad);
+	refused(vcpu);
+	refused(vcpu);
+	do_ioctl(vcpu->fd, KVM_SET_REGS, &good);
+}
+
+/* SVM leaves it to the hypervisor: APM vol. 2, 15.5.1; VMX does not: SDM vol. 3, 27.3.1.4. */
+TEST(vm86_in_long_mode)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_syncs, 0);
+
+	expect_vm86_refused(vcpu);
+	vcpu_run_sync(vcpu, 1);
+}
+
+TEST(vm86_in_real_mode)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_syncs, 0);
+	struct kvm_sregs good = vcpu_sregs(vcpu), real = good;
+
+	real.cr0 &= ~(1ull << 31 | 1);
+	real.efer = 0;
+	real.cs.l = 0;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &real);
+	expect_vm86_refused(vcpu);
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &good);
+	vcpu_run_sync(vcpu, 1);
+}
+
 TEST_HARNESS_MAIN

@@ -332,11 +332,28 @@ static void *blow(void *n)
 	return NULL;
 }
 
+/* Eight bytes each, of which the last are NOPs, or a jump over them. */
+static const u64 instructions[] = {
+	0x9090909090eeec90,	/* IN AL, DX; OUT DX, AL */
+	0x9090909090efed90,	/* IN EAX, DX; OUT DX, EAX */
+	0x90909090906cf390,	/* REP INSB */
+	0x90909090906ef390,	/* REP OUTSB */
+	0x9090909090078b90,	/* a load and a store, where memory may not be */
+	0x9090909090078990,
+	0x909090909090a20f,	/* CPUID */
+	0x909090909090320f,	/* RDMSR */
+	0x909090909090300f,	/* WRMSR */
+	0x90909090f490fb90,	/* STI; HLT */
+	0x9090909090c1010f,	/* VMCALL, VMMCALL */
+	0x9090909090d9010f,
+	0x909090909003ebcf,	/* IRET; a jump */
+};
+
 /* Code that no assembler made, and that mostly gets somewhere. */
 static void fill_memory(void)
 {
 	for (u64 i = 0; i < MEM_SIZE; i += 8)
-		*(u64 *)(mem + i) = one_in(4) ? rnd() : 0x90909090ee90ebull;
+		*(u64 *)(mem + i) = one_in(4) ? rnd() : instructions[below(ARRAY_SIZE(instructions))];
 }
 
 /* A process that only SIGKILL ends. Its threads get signals, for KVM_RUN to return. */

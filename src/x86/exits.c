@@ -199,14 +199,14 @@ static u64 gpr_merge(u64 old, u64 value, unsigned int size)
 	return (old & ~GENMASK_ULL(8 * size - 1, 0)) | (value & GENMASK_ULL(8 * size - 1, 0));
 }
 
+/* The size is ours: kvm_run is what user space, by now, has made of it. */
 static int complete_in(struct vcpu *vcpu)
 {
-	const struct kvm_run *run = vcpu->run;
+	unsigned int size = vcpu->arch.exit.io.size;
 	u64 value = 0;
 
-	memcpy(&value, vcpu->arch.pio_data, run->io.size);
-	vcpu->arch.gpr[GPR_RAX] = gpr_merge(vcpu->arch.gpr[GPR_RAX], value,
-					   vcpu->arch.exit.io.size);
+	memcpy(&value, vcpu->arch.pio_data, size);
+	vcpu->arch.gpr[GPR_RAX] = gpr_merge(vcpu->arch.gpr[GPR_RAX], value, size);
 	return vcpu_skip(vcpu);
 }
 

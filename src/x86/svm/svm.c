@@ -345,12 +345,38 @@ static noinstr void run_guest(struct svm_vcpu *svm)
 	guest_context_exit();
 }
 
+/*
+ * RFLAGS.VM goes with protected mode that is not long mode. VMRUN need not refuse other
+ * states (APM vol. 2, 15.5.1), as VM entry does (SDM vol. 3, 27.3.1.4), and nothing says
+ * what it would run. Only user space can make them, also by an EFER whose LMA is not what
+ * LME and paging make it.
+ */
+static bool vm86_nowhere(const struct vcpu_arch *arch)
+{
+	if (likely(!(arch->rflags & X86_EFLAGS_VM)))
+		return false;
+	return !(arch->cr0 & X86_CR0_PE) || (arch->efer & EFER_LMA) ||
+	       ((arch->efer & EFER_LME) && (arch->cr0 & X86_CR0_PG));
+}
+
+/* What state_in() left as exit code stands. The event waits, as after an exit in its delivery. */
+static void refuse(struct vmcb_control_area *control)
+{
+	control->exit_int_info = control->event_inj;
+	control->exit_int_info_err = control->event_inj_err;
+	control->event_inj = 0;
+}
+
 static void enter(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
 
 	state_in(svm);
+	if (vm86_nowhere(&vcpu->arch)) {
+		refuse(&svm->vmcb->control);
+		return;
+	}
 	if (unlikely(svm->asid_generation != c->asid_generation))
 		take_asid(svm, c);
 	spec_ctrl_in(&svm->entry.common, vcpu);
