@@ -387,6 +387,66 @@ TEST(entry_refused)
 	vcpu_run_sync(vcpu, 2);
 }
 
+/* An exception that is on its way, as migration brings it. */
+static void inject(struct vcpu *vcpu, u8 vector, bool has_error_code)
+{
+	struct kvm_vcpu_events events;
+
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.exception.injected = 1;
+	events.exception.nr = vector;
+	events.exception.has_error_code = has_error_code;
+	events.exception.error_code = 0;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+}
+
+static __guest void guest_awaits_ud(void)
+{
+	GUEST_ASSERT_EQ(TRAP(6, 0), TRY("outb %%al, $0x80; 1: nop", , "a"(0)));
+}
+
+/* What the entry was to bring comes when the vCPU is mended, and is seen until then. */
+TEST(entry_refused_with_event)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_awaits_ud, 0);
+	struct kvm_vcpu_events events;
+	struct kvm_regs good, bad;
+
+	vcpu_run_exit(vcpu, KVM_EXIT_IO);
+	vcpu->run->immediate_exit = 1;
+	ASSERT_EQ(EINTR, vcpu_run_once(vcpu));
+	vcpu->run->immediate_exit = 0;
+	good = bad = vcpu_regs(vcpu);
+	bad.rflags |= 1 << 17;
+	do_ioctl(vcpu->fd, KVM_SET_REGS, &bad);
+	inject(vcpu, 6, false);
+	for (int i = 0; i < 2; i++) {
+		refused(vcpu);
+		do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+		EXPECT_EQ(1, events.exception.injected);
+		EXPECT_EQ(6, events.exception.nr);
+	}
+	do_ioctl(vcpu->fd, KVM_SET_REGS, &good);
+	vcpu_run_done(vcpu);
+}
+
+/* SDM vol. 3, 27.2.1.3: a #UD has no error code. It is not the vCPU's for ever. */
+TEST(event_refused)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_syncs, 0);
+	struct kvm_vcpu_events good;
+
+	if (!host_is_intel())
+		SKIP(return, "SVM takes an error code with any exception");
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &good);
+	inject(vcpu, 6, true);
+	vcpu_run_exit(vcpu, KVM_EXIT_FAIL_ENTRY);
+	vcpu_run_exit(vcpu, KVM_EXIT_FAIL_ENTRY);
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &good);
+	vcpu_run_sync(vcpu, 1);
+	vcpu_run_sync(vcpu, 2);
+}
+
 static void expect_vm86_refused(struct vcpu *vcpu)
 {
 	struct kvm_regs good = vcpu_regs(vcpu), bad = good;

@@ -332,7 +332,6 @@ static void state_out(struct svm_vcpu *svm)
 	if (likely(vmcb->control.exit_code != (u32)SVM_EXIT_ERR))
 		registers_out(svm);
 	spec_ctrl_out(&svm->entry.common, &svm->vcpu);
-	vmcb->control.event_inj = 0;
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
 	vmcb->control.clean = CLEAN_ALL;
 }
@@ -359,29 +358,32 @@ static bool vm86_nowhere(const struct vcpu_arch *arch)
 	       ((arch->efer & EFER_LME) && (arch->cr0 & X86_CR0_PG));
 }
 
-/* What state_in() left as exit code stands. The event waits, as after an exit in its delivery. */
-static void refuse(struct vmcb_control_area *control)
+static void run(struct svm_vcpu *svm)
 {
-	control->exit_int_info = control->event_inj;
-	control->exit_int_info_err = control->event_inj_err;
-	control->event_inj = 0;
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+
+	if (unlikely(svm->asid_generation != c->asid_generation))
+		take_asid(svm, c);
+	spec_ctrl_in(&svm->entry.common, &svm->vcpu);
+	run_guest(svm);
+	state_out(svm);
 }
 
+/* An event that a refused entry was to bring waits, as after an exit in its delivery. */
 static void enter(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+	struct vmcb_control_area *control = &svm->vmcb->control;
+	u32 event = control->event_inj, error_code = control->event_inj_err;
 
 	state_in(svm);
-	if (vm86_nowhere(&vcpu->arch)) {
-		refuse(&svm->vmcb->control);
-		return;
+	if (likely(!vm86_nowhere(&vcpu->arch)))
+		run(svm);
+	control->event_inj = 0;
+	if (unlikely(control->exit_code == (u32)SVM_EXIT_ERR)) {
+		control->exit_int_info = event;
+		control->exit_int_info_err = error_code;
 	}
-	if (unlikely(svm->asid_generation != c->asid_generation))
-		take_asid(svm, c);
-	spec_ctrl_in(&svm->entry.common, vcpu);
-	run_guest(svm);
-	state_out(svm);
 }
 
 /* The intercepts that user space's debugging changes. */

@@ -255,11 +255,9 @@ static const u8 vectoring_types[8] = {
 	[INTR_TYPE_SOFT_EXCEPTION >> 8]		= VECTORING_SOFT,
 };
 
-/* IDT-vectoring information: 27.2.4. */
-static void decode_vectoring(struct exit *exit)
+/* IDT-vectoring information (27.2.4) and what an entry is to inject (24.8.3) look the same. */
+static void decode_event(struct exit *exit, u32 info, unsigned long error_code_field)
 {
-	u32 info = vmcs_read(IDT_VECTORING_INFO_FIELD);
-
 	exit->vectoring.type = VECTORING_NONE;
 	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
 		return;
@@ -267,13 +265,23 @@ static void decode_vectoring(struct exit *exit)
 	exit->vectoring.vector = info & VECTORING_INFO_VECTOR_MASK;
 	exit->vectoring.has_error_code = info & VECTORING_INFO_DELIVER_CODE_MASK;
 	if (exit->vectoring.has_error_code)
-		exit->vectoring.error_code = vmcs_read(IDT_VECTORING_ERROR_CODE);
+		exit->vectoring.error_code = vmcs_read(error_code_field);
 }
 
+static void decode_vectoring(struct exit *exit)
+{
+	decode_event(exit, vmcs_read(IDT_VECTORING_INFO_FIELD), IDT_VECTORING_ERROR_CODE);
+}
+
+/*
+ * The event waits, as after an exit in its delivery; or, if it was what the CPU could not
+ * take, until user space takes it back. The VMCS is not to bring it by itself.
+ */
 static void failed_entry(struct vmx_vcpu *vmx, struct exit *exit)
 {
 	exit->reason = EXIT_FAIL_ENTRY;
-	exit->vectoring.type = VECTORING_NONE;
+	decode_event(exit, vmcs_read(VM_ENTRY_INTR_INFO_FIELD), VM_ENTRY_EXCEPTION_ERROR_CODE);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	/* Refused outright: the instruction's error; else the exit reason. */
 	if ((u16)vmx->exit_reason == 0xffff)
 		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);

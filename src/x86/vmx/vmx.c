@@ -301,9 +301,14 @@ static void enter(struct vcpu *vcpu)
 		return;
 	}
 	vmx->exit_reason = vmcs_read(VM_EXIT_REASON);
-	/* One that failed while it loaded the guest's state has not launched it: 26.8. */
-	vmx->entry.launched |= !(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY);
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	/*
+	 * One that failed while it loaded the guest's state has not launched it, and what it was to
+	 * bring is still to come (26.8): see failed_entry().
+	 */
+	if (likely(!(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY))) {
+		vmx->entry.launched = 1;
+		vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	}
 	state_out(vmx);
 	deliver_to_host(vmx);
 }
