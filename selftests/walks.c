@@ -156,6 +156,64 @@ TEST(a_slot_that_changes)
 	vcpu_run_done(vcpu);
 }
 
+/* ---- whose access it is ---- */
+
+#define SPLIT_GDT	(GUEST_FREE + 0x20000)	/* a GDT of two pages at GVA_TEST */
+#define SEL_SPLIT	0x1000			/* the first descriptor of the second one */
+#define DATA_DESC	0x00cf93000000ffffull	/* flat, accessed */
+
+struct dtr {
+	u16 limit;
+	u64 base;
+} __attribute__((packed));
+
+/* FS out of a device, by a descriptor in a page that is a user's. */
+static __guest u64 load_fs(u64 flags)
+{
+	u64 trap;
+
+	asm volatile("push %0; popf" : : "r"(flags) : "memory", "cc");
+	trap = TRY("movw (%1), %%fs", , "r"(MMIO) : "memory");
+	asm volatile("push $2; popf" : : : "memory", "cc");
+	return trap;
+}
+
+static __guest void guest_implicit(void)
+{
+	struct dtr gdtr = { SEL_SPLIT + 7, GVA_TEST };
+	u64 ac = 2 | 1 << 18;
+
+	asm volatile("lgdt %0" : : "m"(gdtr));
+	GUEST_ASSERT_EQ(NO_TRAP, load_fs(2));
+	write_cr4(read_cr4() | 1 << 21);		/* SMAP */
+	GUEST_ASSERT_EQ(TRAP(14, 1), load_fs(2));
+	GUEST_ASSERT_EQ(GVA_TEST + SEL_SPLIT, read_cr2());
+	GUEST_ASSERT_EQ(TRAP(14, 1), load_fs(ac));
+}
+
+/* AC lifts SMAP for what an instruction reads, not for what the CPU looks up on its behalf. */
+TEST(descriptors_and_smap)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_implicit, 0);
+	struct report r;
+
+	if (!(cpuid_find(supported_cpuid(), 7, 0)->ebx & 1 << 20))
+		SKIP(return, "the host has no SMAP");
+	memcpy(guest_ptr(vm, SPLIT_GDT), guest_ptr(vm, GUEST_CPU(0) + GUEST_CPU_GDT),
+	       GUEST_GDT_SIZE);
+	*(u64 *)guest_ptr(vm, SPLIT_GDT + SEL_SPLIT) = DATA_DESC;
+	/* All below GVA_TEST is the kernel's. */
+	*(u64 *)guest_ptr(vm, GUEST_PML4) &= ~PTE_U;
+	vm_map_page(vm, GVA_TEST, SPLIT_GDT, PTE_W);
+	vm_map_page(vm, GVA_TEST + PAGE_SIZE, SPLIT_GDT + PAGE_SIZE, PTE_W | PTE_U);
+	while ((r = vcpu_run(vcpu)).kind == REPORT_EXIT) {
+		ASSERT_EQ(KVM_EXIT_MMIO, r.exit);
+		*(u16 *)vcpu->run->mmio.data = SEL_SPLIT;
+	}
+	EXPECT_EQ(REPORT_DONE, r.kind);
+}
+
 /* ---- code: its length, where hardware does not tell ---- */
 
 /* The same exit, in 2, 3 and 4 bytes. */

@@ -2,7 +2,7 @@
 /*
  * The walk of a guest's page tables (src/x86/mmu/guest_walk.c), raced by a
  * guest that changes an entry each time that its accessed or dirty bit is about
- * to be set: how such a race ends, and that it does end.
+ * to be set: how such a race ends, and that it does end. And whom SMAP stops.
  */
 #include "unit.h"
 
@@ -141,6 +141,27 @@ static bool lost(const struct mode *m, u64 bit, u32 code)
 	       fault.address == GVA;
 }
 
+static bool read_allowed(u32 access, u64 rflags)
+{
+	struct guest_fault fault;
+	gpa_t gpa;
+	int r;
+
+	vcpu.arch.rflags = rflags;
+	r = guest_translate(&vcpu, GVA, access, &gpa, &fault);
+	return !r || fault.vector != X86_TRAP_PF || fault.error_code != X86_PF_PROT;
+}
+
+/* SMAP on a user's page: EFLAGS.AC exempts what an instruction reads, nothing that the CPU does. */
+static bool smap(const struct mode *m)
+{
+	machine(m);
+	vcpu.arch.cr4 |= X86_CR4_SMAP;
+	return !read_allowed(0, 0) && read_allowed(0, X86_EFLAGS_AC) &&
+	       !read_allowed(WALK_IMPLICIT, 0) && !read_allowed(WALK_IMPLICIT, X86_EFLAGS_AC) &&
+	       read_allowed(0, X86_EFLAGS_AC) && read_allowed(X86_PF_USER, 0);
+}
+
 static void result(const struct mode *m, bool ok, const char *what)
 {
 	char name[96];
@@ -159,6 +180,7 @@ int main(int argc, char **argv)
 		result(m, passing(m), "a race that is lost now and then does not matter");
 		result(m, lost(m, _PAGE_PRESENT, X86_PF_WRITE | X86_PF_USER), "the entry goes");
 		result(m, lost(m, _PAGE_RW, X86_PF_PROT | X86_PF_WRITE | X86_PF_USER), "its right goes");
+		result(m, smap(m), "EFLAGS.AC and SMAP");
 	}
 	return unit_done();
 }

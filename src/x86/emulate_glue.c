@@ -32,7 +32,7 @@ static u32 user_access(struct vcpu *vcpu)
 
 static u32 access_rights(struct vcpu *vcpu, bool write, enum emul_access as)
 {
-	return (as == EMUL_DATA ? user_access(vcpu) : 0) | (write ? X86_PF_WRITE : 0);
+	return (as == EMUL_DATA ? user_access(vcpu) : WALK_IMPLICIT) | (write ? X86_PF_WRITE : 0);
 }
 
 /* What became of an access to guest memory that failed with @error */

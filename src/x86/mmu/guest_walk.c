@@ -18,7 +18,7 @@
 struct walk {
 	struct vcpu *vcpu;
 	struct walk_memo *memo;
-	u32 access;			/* X86_PF_WRITE, _USER, _INSTR */
+	u32 access;			/* X86_PF_WRITE, _USER, _INSTR; WALK_IMPLICIT */
 	bool pae;			/* entries of 8 bytes */
 	bool nx;			/* EFER.NXE */
 	int levels;
@@ -152,7 +152,9 @@ static bool supervisor_denied(const struct walk *w)
 		return false;
 	if (w->access & X86_PF_INSTR)
 		return arch->cr4 & X86_CR4_SMEP;
-	return (arch->cr4 & X86_CR4_SMAP) && !(arch->rflags & X86_EFLAGS_AC);
+	if (!(arch->cr4 & X86_CR4_SMAP))
+		return false;
+	return (w->access & WALK_IMPLICIT) || !(arch->rflags & X86_EFLAGS_AC);
 }
 
 static bool denied(const struct walk *w)
@@ -326,7 +328,7 @@ static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva
  * guest_translate() - from a linear to a guest physical address
  * @vcpu:	the vCPU, loaded; vm->srcu is held
  * @gva:	linear address
- * @access:	X86_PF_WRITE, X86_PF_USER, X86_PF_INSTR
+ * @access:	X86_PF_WRITE, X86_PF_USER, X86_PF_INSTR, WALK_IMPLICIT
  * @gpa:	the result
  * @fault:	what to raise, on -EFAULT
  *

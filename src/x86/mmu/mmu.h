@@ -46,10 +46,18 @@ void mmu_tlb_sync(struct vcpu *vcpu);
 
 /*
  * A walk of the guest's own tables, as its CPU would do it. @access has the
- * bits of a #PF error code (X86_PF_WRITE, _USER, _INSTR). On failure the #PF
- * is described by @fault and the result is -EFAULT; it is -EAGAIN where the
- * guest kept changing its tables under the walk. vm->srcu held; may sleep.
+ * bits of a #PF error code (X86_PF_WRITE, _USER, _INSTR), and WALK_IMPLICIT. On
+ * failure the #PF is described by @fault and the result is -EFAULT; it is -EAGAIN
+ * where the guest kept changing its tables under the walk. vm->srcu held; may sleep.
  */
+
+/*
+ * It is the CPU that looks into a system table (GDT, LDT, IDT, TSS), not the
+ * instruction: a supervisor's access, at any CPL, which EFLAGS.AC does not
+ * exempt from SMAP (SDM vol. 3, 4.6.1).
+ */
+#define WALK_IMPLICIT	(1u << 31)
+
 struct guest_fault {
 	u8 vector;		/* #PF, or #GP for a non-canonical address */
 	u32 error_code;

@@ -53,6 +53,8 @@ struct guest_fault {
 	u64 address;
 };
 
+#define WALK_IMPLICIT		(1u << 31)
+
 static inline u64 vendor_get_cr3(struct vcpu *vcpu)
 {
 	return vcpu->arch.cr3;
