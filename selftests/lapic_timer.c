@@ -7,6 +7,8 @@
 #include "lib/test.h"
 
 #define VECTOR		0xec
+#define MSR_TSC		0x10
+#define MSR_TSC_ADJUST	0x3b
 #define MSR_TSC_DEADLINE 0x6e0
 
 #define ONE_SHOT	0
@@ -215,16 +217,130 @@ static __guest void guest_deadline(u64 khz)
 	GUEST_ASSERT_EQ(3, ticks);
 }
 
-TEST_F(timer, tsc_deadline)
+/* KVM offers the feature when its APIC has it: by capability, not in the list. */
+static struct vcpu *deadline_vcpu(struct vm *vm, void *entry)
 {
-	struct vcpu *vcpu = vcpu_create(self->vm, 0, NULL, 0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
 	struct kvm_cpuid2 *c = supported_cpuid();
 
-	/* KVM offers the feature when its APIC has it: by capability, not in the list. */
-	ASSERT_EQ(1, check_extension(KVM_CAP_TSC_DEADLINE_TIMER));
+	if (check_extension(KVM_CAP_TSC_DEADLINE_TIMER) != 1)
+		die("no KVM_CAP_TSC_DEADLINE_TIMER");
 	cpuid_find(c, 1, 0)->ecx |= 1u << 24;
 	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
-	vcpu_start64(vcpu, guest_deadline, do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0));
+	vcpu_start64(vcpu, entry, do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0));
+	return vcpu;
+}
+
+TEST_F(timer, tsc_deadline)
+{
+	vcpu_run_done(deadline_vcpu(self->vm, guest_deadline));
+}
+
+/*
+ * The TSC moves under a deadline that waits. Stock KVM's timer keeps the time that it was
+ * armed for; SDM vol. 3, 11.5.4.1 has it fire when the TSC reaches the deadline.
+ */
+#define HOUR(khz)	((khz) * 3600000)
+
+static __guest void wait_tick(u64 n)
+{
+	u32 i;
+
+	/* Not for ever: at least 25 ms. */
+	for (i = 0; ticks < n && i < 5000000; i++)
+		cpu_pause();
+	GUEST_ASSERT_EQ(n, ticks);
+	GUEST_ASSERT_EQ(0, rdmsr(MSR_TSC_DEADLINE));
+}
+
+static __guest void guest_moves_tsc(u64 khz)
+{
+	u64 when;
+
+	init();
+	wr(APIC_LVTT, VECTOR | DEADLINE);
+	asm volatile("mfence" : : : "memory");
+
+	/* Onto the deadline, and up to just before it, by either MSR. */
+	when = rdtsc() + HOUR(khz);
+	wrmsr(MSR_TSC_DEADLINE, when);
+	wrmsr(MSR_TSC, when);
+	wait_tick(1);
+	when = rdtsc() + HOUR(khz);
+	wrmsr(MSR_TSC_DEADLINE, when);
+	wrmsr(MSR_TSC_ADJUST, rdmsr(MSR_TSC_ADJUST) + HOUR(khz) - 5 * khz);
+	wait_tick(2);
+	GUEST_ASSERT(rdtsc() >= when);
+
+	/* Away from it: nothing comes for now; and back, in HLT. */
+	cli();
+	when = rdtsc() + 10 * khz;
+	wrmsr(MSR_TSC_DEADLINE, when);
+	wrmsr(MSR_TSC, rdtsc() - HOUR(khz));
+	GUEST_SYNC(1);			/* 50 ms */
+	sti_nop_cli();
+	GUEST_ASSERT_EQ(2, ticks);
+	GUEST_ASSERT_EQ(when, rdmsr(MSR_TSC_DEADLINE));
+	wrmsr(MSR_TSC, when - khz);
+	sti_hlt();
+	wait_tick(3);
+
+	/* User space moves it, by the MSR and by the offset. */
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + HOUR(khz));
+	GUEST_SYNC(2);
+	wait_tick(4);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + HOUR(khz));
+	GUEST_SYNC(3);
+	wait_tick(5);
+}
+
+static u64 *tsc_offset(struct vcpu *vcpu, unsigned long op, u64 *offset)
+{
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (unsigned long)offset,
+	};
+
+	do_ioctl(vcpu->fd, op, &attr);
+	return offset;
+}
+
+TEST_F(timer, deadline_of_a_tsc_that_moves)
+{
+	struct vcpu *vcpu = deadline_vcpu(self->vm, guest_moves_tsc);
+	u64 hour = HOUR((u64)do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0)), offset;
+
+	vcpu_run_sync(vcpu, 1);
+	usleep(50000);
+	vcpu_run_sync(vcpu, 2);
+	ASSERT_EQ(1, vcpu_set_msr(vcpu, MSR_TSC, vcpu_get_msr(vcpu, MSR_TSC) + hour));
+	vcpu_run_sync(vcpu, 3);
+	*tsc_offset(vcpu, KVM_GET_DEVICE_ATTR, &offset) += hour;
+	tsc_offset(vcpu, KVM_SET_DEVICE_ATTR, &offset);
+	vcpu_run_done(vcpu);
+}
+
+static u64 host_tsc;
+
+static __guest void guest_waits_long(void)
+{
+	init();
+	wr(APIC_LVTT, VECTOR | DEADLINE);
+	asm volatile("mfence" : : : "memory");
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + host_tsc);
+	GUEST_SYNC(1);
+	wait_tick(1);
+}
+
+/* Twice as fast, a TSC has counted as much again as the host's has by then. */
+TEST_F(timer, deadline_of_a_tsc_that_is_faster)
+{
+	struct vcpu *vcpu = deadline_vcpu(self->vm, guest_waits_long);
+
+	if (!check_extension(KVM_CAP_TSC_CONTROL))
+		SKIP(return, "the host's TSC can't be scaled");
+	guest_var(self->vm, host_tsc) = rdtsc();
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_SET_TSC_KHZ, 2 * do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0));
 	vcpu_run_done(vcpu);
 }
 

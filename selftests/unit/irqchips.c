@@ -25,6 +25,7 @@ static struct vm vm;
 static struct vcpu vcpus[UNIT_VCPUS];
 static struct kvm_run run;
 static bool has_tsc_deadline;
+static u64 tsc_offset;
 
 static struct { enum bus_kind kind; gpa_t addr; unsigned int len; struct io_device *dev; } bus[16];
 static unsigned int nbus;
@@ -140,7 +141,7 @@ bool guest_has(struct vcpu *vcpu, unsigned int feature)
 
 u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc)
 {
-	return host_tsc;
+	return host_tsc + tsc_offset;
 }
 
 /*
@@ -182,6 +183,7 @@ static void machine(unsigned int n)
 	memset(unmasks, 0, sizeof(unmasks));
 	unit_now = 1000000;
 	has_tsc_deadline = true;
+	tsc_offset = 0;
 	assert(!irqchip_create(&vm));
 	assert(!pit_create(&vm, &config));
 	for (i = 0; i < n; i++) {
@@ -889,6 +891,44 @@ static void timer_deadline(void)
 	CHECK(timer_interrupt() == -1);
 }
 
+static void move_tsc(s64 delta)
+{
+	tsc_offset += delta;
+	lapic_timer_tsc_moved(&vcpus[0]);
+}
+
+/* A deadline is compared with the guest's TSC, not with the time that was left. */
+static void timer_deadline_moves(void)
+{
+	timer_machine(0x40040);
+	lapic_set_tsc_deadline(&vcpus[0], unit_now + 5000);
+	move_tsc(-3000);				/* back: it comes later */
+	pass(7999);
+	CHECK(timer_interrupt() == -1);
+	pass(1);
+	CHECK(timer_interrupt() == 0x40);
+	lapic_set_tsc_deadline(&vcpus[0], unit_now + tsc_offset + 5000);
+	move_tsc(4000);					/* forward: sooner */
+	pass(999);
+	CHECK(timer_interrupt() == -1);
+	pass(1);
+	CHECK(timer_interrupt() == 0x40);
+	lapic_set_tsc_deadline(&vcpus[0], unit_now + tsc_offset + 5000);
+	move_tsc(5000);					/* onto it: now, and once */
+	CHECK(timer_interrupt() == 0x40);
+	CHECK(lapic_get_tsc_deadline(&vcpus[0]) == 0);
+	pass(10000);
+	CHECK(timer_interrupt() == -1);
+	lapic_set_tsc_deadline(&vcpus[0], unit_now + tsc_offset + 5000);
+	pass(5000);
+	move_tsc(-10000);				/* it had fired before that */
+	CHECK(timer_interrupt() == 0x40);
+	pass(20000);
+	CHECK(timer_interrupt() == -1);
+	move_tsc(1000000);				/* none is armed */
+	CHECK(timer_interrupt() == -1);
+}
+
 /* A saved timer goes on where it stood; one that fired does not fire again. */
 static void timer_save(void)
 {
@@ -1350,6 +1390,7 @@ static const struct { void (*run)(void); const char *what; } rules[] = {
 	RULE(timer_one_shot, "LAPIC timer: one-shot"),
 	RULE(timer_periodic_mode, "LAPIC timer: periodic"),
 	RULE(timer_deadline, "LAPIC timer: TSC deadline"),
+	RULE(timer_deadline_moves, "LAPIC timer: TSC deadline, and a TSC that moves"),
 	RULE(timer_save, "LAPIC timer: save and restore"),
 	RULE(ipi_shorthands, "IPI: shorthands and broadcasts"),
 	RULE(ipi_map_is_the_rule, "IPI: the APIC map is a shortcut of the rule"),

@@ -127,6 +127,13 @@ static void write_offset(struct vcpu *vcpu, u64 offset)
 	static_call(vendor_tsc_changed)(vcpu);
 }
 
+/* Not for the scheduler's context: a deadline may have passed, and tell the vCPU so. */
+static void move_tsc(struct vcpu *vcpu, u64 offset)
+{
+	write_offset(vcpu, offset);
+	lapic_timer_tsc_moved(vcpu);
+}
+
 static void request_all(struct vm *vm)
 {
 	struct vcpu *vcpu;
@@ -225,7 +232,7 @@ static void synchronize(struct vcpu *vcpu, u64 value)
 	}
 	join(vcpu, offset, value, now, matched);
 	raw_spin_unlock_irqrestore(&vm->arch.clock_lock, flags);
-	write_offset(vcpu, offset);
+	move_tsc(vcpu, offset);
 	request_all(vm);
 }
 
@@ -256,7 +263,7 @@ void tsc_write(struct vcpu *vcpu, u64 guest_tsc, bool host)
  */
 void tsc_adjust(struct vcpu *vcpu, s64 delta)
 {
-	write_offset(vcpu, vcpu->arch.tsc.offset + delta);
+	move_tsc(vcpu, vcpu->arch.tsc.offset + delta);
 	vcpu_request(vcpu, VCPU_REQ_CLOCK);
 }
 
@@ -278,7 +285,7 @@ void tsc_set_offset(struct vcpu *vcpu, u64 offset)
 	matched = s->generation && s->last_khz == vcpu->arch.tsc.khz && s->offset == offset;
 	join(vcpu, offset, scale(rdtsc(), vcpu->arch.tsc.ratio) + offset, base_ns(), matched);
 	raw_spin_unlock_irqrestore(&vm->arch.clock_lock, flags);
-	write_offset(vcpu, offset);
+	move_tsc(vcpu, offset);
 	request_all(vm);
 }
 
@@ -320,6 +327,7 @@ int tsc_set_khz(struct vcpu *vcpu, u32 khz)
 	vcpu->arch.tsc.khz = khz;
 	vcpu->arch.tsc.ratio = ratio;
 	static_call(vendor_tsc_changed)(vcpu);
+	lapic_timer_tsc_moved(vcpu);
 	vcpu_request(vcpu, VCPU_REQ_CLOCK);
 	return 0;
 }

@@ -57,6 +57,7 @@ bool lapic_directed_eoi(struct vcpu *vcpu);	/* EOIs are not broadcast */
 /* The timer: what hardware's callback left to do, and the way to sleep on it. */
 void lapic_timer_take(struct vcpu *vcpu);
 void lapic_timer_leave_hardware(struct vcpu *vcpu);
+void lapic_timer_tsc_moved(struct vcpu *vcpu);
 void lapic_timer_migrate(struct vcpu *vcpu);	/* loaded on another CPU than before */
 
 /*

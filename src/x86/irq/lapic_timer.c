@@ -347,20 +347,12 @@ static u64 guest_cycles_to_ns(struct vcpu *vcpu, u64 cycles)
 	return ms * NSEC_PER_MSEC + DIV_ROUND_UP_ULL((u64)rest * NSEC_PER_MSEC, khz);
 }
 
-/**
- * lapic_set_tsc_deadline() - write IA32_TSC_DEADLINE
- * @vcpu:	loaded
- * @deadline:	in the guest's TSC; 0 disarms; ignored in the other modes
- */
-void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline)
+static void timer_arm_deadline(struct lapic *apic)
 {
-	struct lapic *apic = vcpu->arch.lapic;
+	struct vcpu *vcpu = apic->vcpu;
+	u64 deadline = apic->timer.tsc_deadline;
 	u64 now, ns = 0;
 
-	if (!apic || !lapic_hw_enabled(apic) || !timer_tsc_deadline(apic))
-		return;
-	timer_cancel(apic);
-	apic->timer.tsc_deadline = deadline;
 	if (!deadline)
 		return;
 	now = tsc_guest(vcpu, rdtsc());
@@ -370,4 +362,37 @@ void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline)
 		timer_arm_both(apic, ns, tsc_host_cycles(vcpu, deadline - now));
 	else
 		timer_fired(apic);
+}
+
+/**
+ * lapic_set_tsc_deadline() - write IA32_TSC_DEADLINE
+ * @vcpu:	loaded
+ * @deadline:	in the guest's TSC; 0 disarms; ignored in the other modes
+ */
+void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	if (!apic || !lapic_hw_enabled(apic) || !timer_tsc_deadline(apic))
+		return;
+	timer_cancel(apic);
+	apic->timer.tsc_deadline = deadline;
+	timer_arm_deadline(apic);
+}
+
+/**
+ * lapic_timer_tsc_moved() - the guest's TSC reads otherwise from now on
+ * @vcpu:	loaded, in its own thread or with vcpu->lock held
+ *
+ * A deadline that waits is the guest's TSC's, wherever that goes (SDM vol. 3,
+ * 11.5.4.1). One that the old TSC has reached has been.
+ */
+void lapic_timer_tsc_moved(struct vcpu *vcpu)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	if (!apic || !apic->timer.tsc_deadline)
+		return;
+	timer_cancel(apic);
+	timer_arm_deadline(apic);
 }
