@@ -356,7 +356,7 @@ static bool inject_pending_irq(struct vcpu *vcpu)
 	struct vcpu_events *e = &vcpu->arch.events;
 	int vector;
 
-	if (!irq_injectable(vcpu) || !irq_open(vcpu))
+	if (!irq_open(vcpu))
 		return false;
 	vector = irq_take(vcpu);
 	if (vector < 0)

@@ -311,14 +311,16 @@ bool irq_injectable(struct vcpu *vcpu)
 
 /**
  * irq_take() - take the best interrupt, as the processor's acknowledge cycle
- * @vcpu:	in its own thread, about to inject it: irq_injectable()
+ * @vcpu:	in its own thread, about to inject it
  *
- * Return: the vector, or -1 when there is none after all.
+ * Return: the vector, or -1 if there is none that is ours to inject: those that hardware
+ * delivers are not.
  */
 int irq_take(struct vcpu *vcpu)
 {
 	int vector;
 
+	lapic_timer_take(vcpu);
 	if (extint_pending(vcpu)) {
 		vector = vcpu->arch.user_irq;
 		vcpu->arch.user_irq = -1;

@@ -69,10 +69,15 @@ static u32 lapic_ppr(const struct lapic *apic)
 }
 
 /* Hardware takes from IRR, and a guest's self-IPI puts into it. */
+static bool irr_in_use(const struct lapic *apic)
+{
+	return apic->irr_pending || apic->hardware;
+}
+
 static bool irr_may_pend(struct lapic *apic)
 {
 	lapic_collect(apic);
-	return apic->irr_pending || apic->hardware;
+	return irr_in_use(apic);
 }
 
 /**
@@ -148,7 +153,9 @@ void lapic_eoi(struct vcpu *vcpu)
 	__clear_bit(vector % 32, lapic_vector_word(apic, APIC_ISR, vector));
 	apic->in_service = lapic_bank_highest(apic, APIC_ISR);
 	irqchip_eoi(vcpu, vector, lapic_test_vector(apic, APIC_TMR, vector));
-	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	/* What is still to be collected has made its own request. */
+	if (irr_in_use(apic))
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
 /**
@@ -481,7 +488,7 @@ static void set_tpr(struct lapic *apic, u32 value)
 	lapic_set_reg(apic, APIC_TASKPRI, value & APIC_TPRI_MASK);
 	apic->vcpu->arch.cr8 = (value & APIC_TPRI_MASK) >> 4;
 	/* Raising it can only hold interrupts back. */
-	if ((apic->irr_pending || apic->hardware) && (value & APIC_TPRI_MASK) < old)
+	if (irr_in_use(apic) && (value & APIC_TPRI_MASK) < old)
 		vcpu_request(apic->vcpu, VCPU_REQ_EVENT);
 }
 
