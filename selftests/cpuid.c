@@ -309,6 +309,33 @@ TEST(set_get)
 	EXPECT_EQ(0, get_entries(vcpu, got));
 }
 
+static __guest void guest_nothing(void)
+{
+}
+
+/* Wider than any CPU's, and wider than a u64: such a vCPU is like one of the widest. */
+TEST(physical_width)
+{
+	static const u8 widths[] = { 52, 53, 64, 65, 255 };
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 0x80000008, 0);
+
+	for (int i = 0; i < ARRAY_SIZE(widths); i++) {
+		struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_nothing, 0);
+		struct kvm_sregs sregs = vcpu_sregs(vcpu);
+
+		e->eax = (e->eax & ~0xffu) | widths[i];
+		do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+		EXPECT_EQ(0, ioctl_errno(vcpu->fd, KVM_SET_SREGS, &sregs))
+			TH_LOG("%d bits", widths[i]);
+		/* IA32_MTRR_PHYSMASK0 */
+		EXPECT_EQ(1, vcpu_set_msr(vcpu, 0x201, 0xffffff0000800))
+			TH_LOG("%d bits", widths[i]);
+		vcpu_run_done(vcpu);
+	}
+	free(c);
+}
+
 /* Once the vCPU has run, the same table may be set again, another not. */
 TEST(set_after_run)
 {

@@ -265,6 +265,9 @@ void cpuid_runtime(struct vcpu *vcpu)
 	derive_words(&vcpu->arch.cpuid);
 }
 
+/* More than a table's entry has room for no CPU has, and no shift of ours is for: SDM vol. 3, 4.1.4. */
+#define PHYS_BITS_MAX	52u
+
 static u8 phys_bits(struct cpuid_model *m)
 {
 	struct kvm_cpuid_entry2 *e = find(m, 0x80000000, 0);
@@ -272,7 +275,7 @@ static u8 phys_bits(struct cpuid_model *m)
 	if (e && e->eax >= 0x80000008) {
 		e = find(m, 0x80000008, 0);
 		if (e)
-			return e->eax & 0xff;
+			return min(e->eax & 0xff, PHYS_BITS_MAX);
 	}
 	return 36;
 }
