@@ -5,6 +5,8 @@
  * counter that all of them increment.
  */
 #include <cpuid.h>
+#include <signal.h>
+
 #include "lib/test.h"
 
 #define ICR_LO		0x300
@@ -421,6 +423,86 @@ TEST(shootdown)
 	}
 	for (i = 0; i < CPUS; i++)
 		pthread_join(threads[i], NULL);
+}
+
+/* ---- whoever runs a vCPU before its creator has its fd ---- */
+
+static volatile int guessed;
+static volatile bool creating, created, creator_waited;
+
+static void *run_guessed(void *unused)
+{
+	while (!created)
+		ioctl(guessed, KVM_RUN, 0);
+	return NULL;
+}
+
+static void on_signal(int sig)
+{
+}
+
+/* A guest that never exits, from the reset vector on: JMP to itself. */
+static int vm_that_spins(void)
+{
+	int vm = do_ioctl(device_open(), KVM_CREATE_VM, 0);
+	u16 *rom = map_memory(PAGE_SIZE);
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = 0xfffff000, .memory_size = PAGE_SIZE, .userspace_addr = (u64)rom,
+	};
+
+	rom[0xff0 / 2] = 0xfeeb;
+	do_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
+	do_ioctl(vm, KVM_CREATE_IRQCHIP, 0);
+	return vm;
+}
+
+/* Whoever waits for the guest has what else the VM is asked for wait, too. */
+static void *end_wait(void *guesser)
+{
+	int ms = 0;
+
+	while (!created) {
+		usleep(1000);
+		ms = creating ? ms + 1 : 0;
+		if (ms > 500) {
+			creator_waited = true;
+			pthread_kill(*(pthread_t *)guesser, SIGUSR1);
+		}
+	}
+	return NULL;
+}
+
+TEST(run_before_created)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	pthread_t guesser, watch;
+
+	if (!strstr(device_path(), "minikvm"))
+		SKIP(return, "KVM waits for the guest, if with fewer locks held");
+	sigaction(SIGUSR1, &sa, NULL);
+	for (int i = 0; i < 50 && !creator_waited; i++) {
+		int vm = vm_that_spins(), fd;
+
+		created = false;
+		guessed = dup(vm);
+		close(guessed);
+		pthread_create(&guesser, NULL, run_guessed, NULL);
+		pthread_create(&watch, NULL, end_wait, &guesser);
+		usleep(1000);
+		creating = true;
+		fd = ioctl(vm, KVM_CREATE_VCPU, 0);
+		creating = false;
+		EXPECT_EQ(guessed, fd);
+		created = true;
+		pthread_join(watch, NULL);
+		while (pthread_tryjoin_np(guesser, NULL)) {
+			pthread_kill(guesser, SIGUSR1);
+			usleep(1000);
+		}
+		close(fd);
+		close(vm);
+	}
+	EXPECT_FALSE(creator_waited);
 }
 
 TEST_HARNESS_MAIN

@@ -515,8 +515,9 @@ void vcpu_destroy(struct vcpu *vcpu)
 /*
  * Both places are made sure of before the fd exists: after anon_inode_getfd()
  * there is no way back, and before it nobody may find what might still be
- * freed. vm->nvcpus moves last, so nobody iterates over half a vCPU; the vCPU's
- * own lock is held until then, so that it does not run unseen.
+ * freed. vm->nvcpus moves last, so nobody iterates over half a vCPU. The vCPU's
+ * own lock is held until all is done: who guesses the fd's number would make us
+ * wait for a guest, with vm->lock held.
  */
 static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 {
@@ -535,6 +536,7 @@ static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 		goto err_index;
 	xa_store(&vm->vcpu_ids, vcpu->id, vcpu, GFP_KERNEL_ACCOUNT);
 	smp_store_release(&vm->nvcpus, vm->nvcpus + 1);
+	arch_vcpu_postcreate(vcpu);
 	mutex_unlock(&vcpu->lock);
 	return r;
 
@@ -573,8 +575,6 @@ int vcpu_create(struct vm *vm, unsigned long id)
 	r = vcpu_publish(vm, vcpu);
 	if (r < 0)
 		vcpu_destroy(vcpu);
-	else
-		arch_vcpu_postcreate(vcpu);
 out:
 	mutex_unlock(&vm->lock);
 	return r;

@@ -394,15 +394,13 @@ void tsc_vcpu_init(struct vcpu *vcpu)
  * clock_vcpu_postcreate() - a new vCPU's TSC joins those of the others
  * @vcpu: the vCPU, which vm->nvcpus counts by now
  *
- * Context: vm->lock held, vcpu->lock not; may sleep.
+ * Context: vm->lock and vcpu->lock held; may sleep.
  */
 void clock_vcpu_postcreate(struct vcpu *vcpu)
 {
-	mutex_lock(&vcpu->lock);
 	vcpu_load(vcpu);
 	synchronize(vcpu, 0);
 	vcpu_put(vcpu);
-	mutex_unlock(&vcpu->lock);
 }
 
 /*
