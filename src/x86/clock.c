@@ -168,9 +168,16 @@ static void update_master(struct vm *vm)
 	request_all(vm);
 }
 
+/*
+ * Modulo 2^64, as a TSC is. Not mul_u64_u32_div(), which takes a #DE where that cuts anything
+ * off: for a few weeks at a rate that user space has chosen, or a time that went backwards.
+ */
 static u64 cycles(struct vcpu *vcpu, u64 ns)
 {
-	return mul_u64_u32_div(ns, vcpu->arch.tsc.khz, USEC_PER_SEC);
+	u32 rest;
+	u64 ms = div_u64_rem(ns, USEC_PER_SEC, &rest);
+
+	return ms * vcpu->arch.tsc.khz + div_u64((u64)rest * vcpu->arch.tsc.khz, USEC_PER_SEC);
 }
 
 /*
