@@ -321,12 +321,12 @@ static u64 spec_ctrl_bits(struct vcpu *vcpu, bool host)
 	u64 allowed = 0;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(bits); i++)
-		if (host ? cpuid_offered(bits[i].feature) : guest_has(vcpu, bits[i].feature))
-			allowed |= bits[i].bit;
 	/* A bit that the CPU lacks would fault on the way into the guest. */
 	if (!boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL))
 		return 0;
+	for (i = 0; i < ARRAY_SIZE(bits); i++)
+		if (cpuid_offered(bits[i].feature) && (host || guest_has(vcpu, bits[i].feature)))
+			allowed |= bits[i].bit;
 	return allowed;
 }
 

@@ -279,7 +279,7 @@ int vmx_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	u32 field = msr_field(msr);
-	int i;
+	int i, r = -EINVAL;
 
 	if (msr == MSR_IA32_DEBUGCTLMSR) {
 		/* No LBRs are offered; zero is always taken. */
@@ -294,11 +294,14 @@ int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 	i = switched_index(msr);
 	if (i < 0)
 		return i;
+	/* Which bits there are the CPU knows: above bit 31 of IA32_FMASK are none, for one. */
 	preempt_disable();
-	to_vmx(vcpu)->msrs[i] = value;
-	wrmsrl(msr, value);
+	if (!wrmsrl_safe(msr, value)) {
+		to_vmx(vcpu)->msrs[i] = value;
+		r = 0;
+	}
 	preempt_enable();
-	return 0;
+	return r;
 }
 
 bool vmx_has_emulated_msr(u32 msr)
