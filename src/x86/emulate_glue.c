@@ -6,6 +6,8 @@
  *
  * All of this runs under vm->srcu with the guest's FPU state loaded.
  */
+#include <linux/cache.h>
+#include <linux/cpufeature.h>
 #include <linux/percpu.h>
 #include <linux/sched/signal.h>
 #include <asm/debugreg.h>
@@ -188,6 +190,18 @@ static int op_write(struct emul *e, u64 la, const void *buf, unsigned int len,
 	return rc == EMUL_AGAIN && p[first].memory ? EMUL_UNHANDLED : rc;
 }
 
+/*
+ * A host that watches for split locks raises #AC for ours as well (SDM vol. 3, 9.1.2.3), and
+ * its kernel dies of one of its own.
+ */
+static bool lock_is_split(gpa_t gpa, unsigned int len)
+{
+	gpa_t line = cache_line_size();
+
+	return boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
+	       gpa / line != (gpa + len - 1) / line;
+}
+
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
 		      unsigned int len, enum emul_access as)
 {
@@ -197,7 +211,7 @@ static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
 	if (rc)
 		return rc;
 	/* No bus locks two pages, or a device: write what a CPU would. */
-	if (p[1].len || !p[0].memory)
+	if (p[1].len || !p[0].memory || lock_is_split(p[0].gpa, len))
 		return op_write(e, la, new, len, as);
 	rc = guest_cmpxchg(emul_vcpu(e), p[0].gpa, (void *)old, new, len);
 	if (rc == -EAGAIN)
