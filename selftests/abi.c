@@ -56,11 +56,6 @@ static const char *const header[] = {
 #include "abi_rows.h"
 };
 
-static bool is_stock(void)
-{
-	return !strstr(device_path(), "minikvm");
-}
-
 static int times(const char *name, const char *const *list, int n)
 {
 	int i, found = 0;
@@ -89,7 +84,7 @@ TEST(capabilities)
 	int i, of_device, of_vm;
 
 	for (i = 0; i < ARRAY_SIZE(caps); i++) {
-		want = is_stock() ? caps[i].kvm : caps[i].minikvm;
+		want = device_is_stock() ? caps[i].kvm : caps[i].minikvm;
 		of_device = ioctl(vm->dev, KVM_CHECK_EXTENSION, caps[i].cap);
 		of_vm = ioctl(vm->fd, KVM_CHECK_EXTENSION, caps[i].cap);
 		EXPECT_EQ(of_device, of_vm) TH_LOG("%s", caps[i].name);
@@ -123,7 +118,7 @@ static const struct {
 static bool cannot_tell(unsigned long cmd)
 {
 	return cmd == KVM_KVMCLOCK_CTRL ||
-	       (is_stock() && (cmd == KVM_MEMORY_ENCRYPT_OP ||
+	       (device_is_stock() && (cmd == KVM_MEMORY_ENCRYPT_OP ||
 			       cmd == KVM_MEMORY_ENCRYPT_REG_REGION ||
 			       cmd == KVM_MEMORY_ENCRYPT_UNREG_REGION));
 }
@@ -145,7 +140,7 @@ static int table_fds(unsigned long cmd)
 
 	for (i = 0; i < ARRAY_SIZE(ioctls); i++)
 		if (ioctls[i].cmd == cmd)
-			fds |= is_stock() ? ioctls[i].kvm : ioctls[i].minikvm;
+			fds |= device_is_stock() ? ioctls[i].kvm : ioctls[i].minikvm;
 	return fds;
 }
 

@@ -142,13 +142,13 @@ TEST_F(log, read_and_clear)
 	expect_dirty(_metadata, self, 0, N);
 }
 
-/* Reading clears nothing; each page is cleared alone, and is then logged again. */
 /* A bitmap that can't be written to: what it was not told is still dirty. */
 TEST_F(log, nowhere_to_write_it)
 {
 	struct kvm_dirty_log log = { .slot = 1 };
 	size_t size = (WORDS * 8 + PAGE_SIZE) & ~(PAGE_SIZE - 1);
 
+	SKIP_ON_STOCK("forgets what it could not write to the bitmap");
 	log.dirty_bitmap = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, log.dirty_bitmap);
 	set_logging(_metadata, self, true);
@@ -158,6 +158,7 @@ TEST_F(log, nowhere_to_write_it)
 	munmap(log.dirty_bitmap, size);
 }
 
+/* Reading clears nothing; each page is cleared alone, and is then logged again. */
 TEST_F(log, clear_one_by_one)
 {
 	u64 word, i;

@@ -22,8 +22,30 @@ TEST(what_there_is)
 	EXPECT_EQ(exits, exits | KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE);
 	EXPECT_EQ(EINVAL, disable(vm, 1 << 10));
 	EXPECT_EQ(0, disable(vm, KVM_X86_DISABLE_EXITS_HLT));
+}
+
+TEST(not_of_a_vcpu_that_is_there)
+{
+	struct vm *vm = vm_create(VM_BARE);
+
+	SKIP_ON_STOCK("takes it, to no effect on vCPUs that are there");
 	vcpu_create(vm, 0, NULL, 0);
 	EXPECT_EQ(EINVAL, disable(vm, KVM_X86_DISABLE_EXITS_HLT));
+}
+
+/* Who halts on the CPU can't be kicked out of it by a hypercall. */
+static __guest void guest_has_no_unhalt(void)
+{
+	GUEST_ASSERT(!(cpuid(0x40000001, 0).eax >> 7 & 1));	/* PV_UNHALT */
+}
+
+TEST(no_unhalt)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+
+	SKIP_ON_STOCK("leaves KVM_FEATURE_PV_UNHALT in the first CPUID that a vCPU is given");
+	ASSERT_EQ(0, disable(vm, KVM_X86_DISABLE_EXITS_HLT));
+	vcpu_run_done(vcpu_create(vm, 0, guest_has_no_unhalt, 0));
 }
 
 static void on_alarm(int signal)
@@ -86,7 +108,6 @@ static __guest void guest_wakes(void)
 	xapic_enable();
 	xapic_write(0x3e0, 0xb);
 	xapic_write(0x320, 0x61);
-	GUEST_ASSERT(!(cpuid(0x40000001, 0).eax >> 7 & 1));	/* PV_UNHALT */
 	for (i = 1; i <= 5; i++) {
 		xapic_write(0x380, 1000000);
 		for (cli(); hits != i; cli())

@@ -167,6 +167,8 @@ static volatile u64 progress;
 
 static __guest void guest_works(void)
 {
+	/* Only who uses its LAPIC is sure to be known by an APIC id. */
+	xapic_enable();
 	while (!woken)
 		progress++;
 }
@@ -190,6 +192,16 @@ static __guest void guest_yields(void)
 }
 
 /* Both on one CPU, so that either is preempted while the other runs. */
+static void share_one_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("sched_setaffinity: %m");
+}
+
 TEST(directed_yield)
 {
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
@@ -197,14 +209,11 @@ TEST(directed_yield)
 	struct vcpu *yields = vcpu_create(vm, 0, guest_yields, 0);
 	struct vcpu *works = vcpu_create(vm, 1, guest_works, 1);
 	pthread_t threads[2];
-	cpu_set_t one;
 	s64 tried, done;
 
 	if (!offered(FEATURE_PV_SCHED_YIELD))
 		SKIP(return, "no KVM_FEATURE_PV_SCHED_YIELD");
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	share_one_cpu();
 	do_ioctl(works->fd, KVM_SET_MP_STATE, &mp);
 	vcpu_run_thread(works, &threads[1]);
 	vcpu_run_thread(yields, &threads[0]);
@@ -284,7 +293,7 @@ static __guest void guest_pv_eoi(void)
 	/* An IOAPIC that wants to hear of it. */
 	guest_handlers[VECTOR] = on_pv;
 	bit_was_set = 0;
-	ioapic_route(20, VECTOR);
+	ioapic_route(20, 1 << 15 | VECTOR);		/* level */
 	xapic_write(0x300, 1 << 18 | VECTOR);
 	while (hits[0] != 11)
 		cpu_pause();
@@ -308,11 +317,12 @@ TEST(pv_eoi)
 	vcpu_run_done(vcpu_create(vm, 0, guest_pv_eoi, 0));
 }
 
-/* ---- who sleeps is "preempted", and flushes when it wakes ---- */
+/* ---- who sleeps or waits for a CPU is "preempted", and flushes when it runs again ---- */
 
 #define GVA		GVA_TEST
 
 static volatile u64 pages[2][512] __attribute__((aligned(4096)));
+static volatile u64 sleeps, flush_left;
 
 static __guest void on_wake(struct trap_frame *f)
 {
@@ -326,8 +336,11 @@ static __guest void guest_flushed(u64 id)
 	wrmsr(MSR_STEAL, (u64)steal[id] | 1);
 	GUEST_ASSERT_EQ(1, *(volatile u64 *)GVA);
 	ready = 1;
-	sti_hlt();
+	if (sleeps)
+		sti_hlt();
 	cli();
+	while (!flush_left)
+		cpu_pause();
 	GUEST_ASSERT_EQ(0, steal[id][16]);
 	GUEST_ASSERT_EQ(2, *(volatile u64 *)GVA);
 	woken = 1;
@@ -343,36 +356,59 @@ static __guest u64 *pte_of(u64 gva)
 	return &table[gva >> 12 & 511];
 }
 
-static __guest void guest_flushes(void)
+static __guest bool leave_flush(void)
 {
 	u8 seen = PREEMPTED;
 
+	return __atomic_compare_exchange_n(&steal[1][16], &seen, PREEMPTED | FLUSH_TLB,
+					   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static __guest void guest_flushes(void)
+{
 	xapic_enable();
 	while (!ready || steal[1][16] != PREEMPTED)
 		cpu_pause();
 	*pte_of(GVA) = (u64)pages[1] | PTE_P | PTE_W;
-	GUEST_ASSERT(__atomic_compare_exchange_n(&steal[1][16], &seen, PREEMPTED | FLUSH_TLB,
-						 false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	/* Who sleeps does so until it is woken; who was preempted may run again. */
+	while (!leave_flush())
+		GUEST_ASSERT(!sleeps);
+	flush_left = 1;
 	xapic_write(0x310, 1 << 24);
 	xapic_write(0x300, VECTOR);
 	while (!woken)
 		cpu_pause();
 }
 
-TEST(pv_tlb_flush)
+static void flush_later(bool asleep)
 {
 	struct vm *vm = make_vm();
 	pthread_t threads[2];
 
-	if (!offered(FEATURE_PV_TLB_FLUSH))
-		SKIP(return, "KVM_FEATURE_PV_TLB_FLUSH is not offered");
 	vm_map_page(vm, GVA, (u64)pages[0], PTE_W);
+	guest_var(vm, sleeps) = asleep;
 	guest_var(vm, pages)[0][0] = 1;
 	guest_var(vm, pages)[1][0] = 2;
 	start_thread(vm, 1, guest_flushed, &threads[1]);
 	start_thread(vm, 0, guest_flushes, &threads[0]);
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
+}
+
+TEST(pv_tlb_flush)
+{
+	SKIP_ON_STOCK("does not say of a vCPU in HLT that it does not run");
+	if (!offered(FEATURE_PV_TLB_FLUSH))
+		SKIP(return, "KVM_FEATURE_PV_TLB_FLUSH is not offered");
+	flush_later(true);
+}
+
+TEST(pv_tlb_flush_preempted)
+{
+	if (!offered(FEATURE_PV_TLB_FLUSH))
+		SKIP(return, "KVM_FEATURE_PV_TLB_FLUSH is not offered");
+	share_one_cpu();
+	flush_later(false);
 }
 
 /* ---- held to its CPUID ---- */

@@ -40,7 +40,7 @@ static void handle(int sig)
 
 static void signal_in_ms(int ms)
 {
-	struct itimerval it = { .it_value.tv_usec = ms * 1000 };
+	struct itimerval it = { { 0 }, { ms / 1000, ms % 1000 * 1000 } };
 
 	handle(SIGALRM);
 	setitimer(ITIMER_REAL, &it, NULL);
@@ -84,21 +84,26 @@ TEST(immediate_exit_any_value)
 
 /* ---- signals ---- */
 
+/* On a busy machine a short time may not be enough for the guest to begin. */
 TEST(signal_stops_a_loop)
 {
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+	int ms = 20, sent = 0, moved = 0;
 	u64 before;
-	int i;
 
-	for (i = 0; i < 3; i++) {
+	while (moved < 3 && ms < 5000) {
 		before = guest_var(vm, counter);
-		signal_in_ms(20);
+		signal_in_ms(ms);
 		EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
 		EXPECT_EQ(KVM_EXIT_INTR, vcpu->run->exit_reason);
-		EXPECT_EQ(i + 1, signals);
-		EXPECT_GT(guest_var(vm, counter), before);
+		EXPECT_EQ(++sent, signals);
+		if (guest_var(vm, counter) > before)
+			moved++;
+		else
+			ms *= 2;
 	}
+	EXPECT_EQ(3, moved);
 }
 
 /* A signal that is pending already: the guest is not entered at all. */
@@ -360,6 +365,8 @@ TEST(entry_refused)
 	const char *dump = host_is_intel() ? "VMCS of vcpu 7" : "VMCB of vcpu 7";
 	struct kvm_sregs good = vcpu_sregs(vcpu);
 
+	if (!host_is_intel())
+		SKIP_ON_STOCK("takes registers out of a VMCB that nothing has run in");
 	if ((cpuid_find(supported_cpuid(), 0x80000008, 0)->eax & 0xff) == 52)
 		SKIP(return, "the CPU has all 52 physical address bits");
 	/* SVM does not say that the VMCB is left as it was: so all of it again. */
@@ -463,6 +470,8 @@ TEST(vm86_in_long_mode)
 {
 	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_syncs, 0);
 
+	if (!host_is_intel())
+		SKIP_ON_STOCK("enters what SVM does not refuse");
 	expect_vm86_refused(vcpu);
 	vcpu_run_sync(vcpu, 1);
 }
@@ -472,6 +481,8 @@ TEST(vm86_in_real_mode)
 	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, guest_syncs, 0);
 	struct kvm_sregs good = vcpu_sregs(vcpu), real = good;
 
+	if (!host_is_intel())
+		SKIP_ON_STOCK("enters what SVM does not refuse");
 	real.cr0 &= ~(1ull << 31 | 1);
 	real.efer = 0;
 	real.cs.l = 0;

@@ -49,6 +49,17 @@ static s64 fd_stat(int fd, const char *name)
 	return stats_value(&stats, name);
 }
 
+/* Of all values: a histogram has several. */
+static size_t data_size(struct stats *stats)
+{
+	size_t n = 0;
+	u32 i;
+
+	for (i = 0; i < stats->header.num_desc; i++)
+		n += stats_desc(stats, i)->size * sizeof(u64);
+	return n;
+}
+
 static void check_layout(struct __test_metadata *_metadata, int fd, const char *id)
 {
 	struct stats stats;
@@ -56,7 +67,7 @@ static void check_layout(struct __test_metadata *_metadata, int fd, const char *
 	u32 i, j;
 
 	stats_read(&stats, fd);
-	ASSERT_EQ(stats.header.data_offset + stats.header.num_desc * 8, stats.size);
+	ASSERT_EQ(stats.header.data_offset + data_size(&stats), stats.size);
 	snprintf(text, sizeof(text), id, getpid());
 	EXPECT_STREQ(text, (char *)&stats + stats.header.id_offset);
 	for (i = 0; i < stats.header.num_desc; i++)

@@ -532,8 +532,7 @@ TEST(id_of_64_bits)
 {
 	struct vm *vm = vm_create(VM_IRQCHIP | VM_BARE);
 
-	if (!strstr(device_path(), "minikvm"))
-		SKIP(return, "KVM up to 6.10 takes the low half for the id");
+	SKIP_ON_STOCK("up to 6.10 takes the low half for the id");
 	EXPECT_EQ(-1, ioctl(vm->fd, KVM_CREATE_VCPU, 1ul << 32));
 	EXPECT_EQ(EINVAL, errno);
 }
@@ -545,8 +544,7 @@ TEST(id_by_an_old_image)
 	struct kvm_lapic_state l;
 	struct vcpu *vcpu;
 
-	if (!strstr(device_path(), "minikvm"))
-		SKIP(return, "KVM up to 6.10 takes the id from the image");
+	SKIP_ON_STOCK("up to 6.10 takes the id from the image");
 	vcpu = in_x2apic_mode(vm, 300);
 	do_ioctl(vcpu->fd, KVM_GET_LAPIC, &l);
 	EXPECT_EQ(44u << 24, *reg_of(&l, 0x20));

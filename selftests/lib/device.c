@@ -13,6 +13,11 @@ const char *device_path(void)
 	return getenv("MINIKVM_DEVICE") ?: "/dev/minikvm";
 }
 
+bool device_is_stock(void)
+{
+	return !strstr(device_path(), "minikvm");
+}
+
 int device_open(void)
 {
 	int fd = open(device_path(), O_RDWR | O_CLOEXEC);

@@ -14,9 +14,12 @@
 #include "lib/module.h"
 #include "lib/vm.h"
 
+/* Empty on a host that runs the kernel's own KVM. */
 const char *module_path(void)
 {
-	return getenv("MINIKVM_MODULE");
+	const char *path = getenv("MINIKVM_MODULE");
+
+	return path && *path ? path : NULL;
 }
 
 /* The kernel's name of it: the file's, without its suffix, - as _. */

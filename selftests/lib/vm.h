@@ -52,6 +52,7 @@ static inline int ioctl_errno(int fd, unsigned long req, const void *arg)
 /* ---- device and host ---- */
 
 const char *device_path(void);		/* $MINIKVM_DEVICE, or /dev/minikvm */
+bool device_is_stock(void);		/* the kernel's own KVM, not minikvm */
 int device_open(void);
 int check_extension(int cap);		/* of the device, not of a VM */
 bool host_is_intel(void);
