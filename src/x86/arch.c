@@ -258,13 +258,10 @@ static long vm_set_irqchip(void *obj, void *arg, unsigned long raw)
 
 static long create_pit(struct vm *vm, const struct kvm_pit_config *config)
 {
-	long r = -ENOENT;
+	long r;
 
 	mutex_lock(&vm->lock);
-	if (vm->arch.pit)
-		r = -EEXIST;
-	else if (vm->arch.irqchip == IRQCHIP_KERNEL)
-		r = pit_create(vm, config);
+	r = pit_create(vm, config);
 	mutex_unlock(&vm->lock);
 	return r;
 }
