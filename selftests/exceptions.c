@@ -194,6 +194,63 @@ TEST(user_mode)
 	EXPECT_EQ(0, guest_var(vm, user_errors)[1]);
 }
 
+/* #AC is for CPL 3, CR0.AM and EFLAGS.AC together; with any less, a CPU takes it as it comes. */
+asm(".pushsection .rodata\n"
+    "unaligned_code:\n"
+    "	mov	0x101(%rsp), %eax\n"
+    "	lock incq 0x13c(%rsp)\n"	/* two cache lines */
+    "	int	$0x80\n"
+    "unaligned_end:\n"
+    ".popsection");
+extern const char unaligned_code[], unaligned_end[];
+
+static u64 ac_traps;
+
+static __guest void ac_trap(struct trap_frame *f)
+{
+	GUEST_ASSERT_EQ(17, f->vector);
+	GUEST_ASSERT_EQ(0, f->error);
+	GUEST_ASSERT_EQ(USER_TEXT, f->rip);
+	ac_traps++;
+	f->rflags &= ~(1ul << 18);
+}
+
+static __guest void unaligned_done(struct trap_frame *f)
+{
+	GUEST_ASSERT_EQ(1, ac_traps);
+	GUEST_DONE();
+}
+
+static __guest void guest_unaligned(void)
+{
+	u64 *split = (u64 *)(GUEST_FREE + 0x103c);
+
+	guest_handlers[17] = ac_trap;
+	guest_handlers[0x80] = unaligned_done;
+	write_cr0(read_cr0() | 1 << 18);
+	asm volatile("pushf; orl $1 << 18, (%%rsp); popf; lock incq %0; push $2; popf"
+		     : "+m"(*split) : : "cc");
+	GUEST_ASSERT_EQ(0, ac_traps);
+	asm volatile("pushq %0; pushq %1; pushq $0x40002; pushq %2; pushq %3; iretq"
+		     : : "i"(SEL_USER_DATA), "r"(USER_STACK), "i"(SEL_USER_CODE64),
+			 "r"(USER_TEXT) : "memory");
+}
+
+TEST(alignment)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_unaligned, 0);
+
+	if (host_is_tcg())
+		SKIP(return, "no alignment checks in QEMU's TCG");
+	vm_map_page(vm, USER_TEXT, GUEST_FREE, PTE_U);
+	vm_map_page(vm, USER_STACK, GUEST_FREE + 0x1000, PTE_U | PTE_W);
+	memcpy(guest_ptr(vm, GUEST_FREE), unaligned_code, unaligned_end - unaligned_code);
+	vcpu_run_done(vcpu);
+	EXPECT_EQ(2, *(u64 *)guest_ptr(vm, GUEST_FREE + 0x113c) +
+		     *(u64 *)guest_ptr(vm, GUEST_FREE + 0x103c));
+}
+
 /* ---- traps: the saved RIP is behind the instruction ---- */
 
 static __guest void guest_traps(void)

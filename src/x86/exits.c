@@ -10,6 +10,7 @@
 #include <asm/kvm_para.h>
 #include <asm/trapnr.h>
 #include <minikvm/bus.h>
+#include "compat/split_lock.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -503,10 +504,31 @@ static int exception_bp(struct vcpu *vcpu)
 	return debug_to_user(vcpu, 0);
 }
 
+/* SDM vol. 3, 6.15, interrupt 17: does the guest have its user space's alignment checked? */
+static bool checks_alignment(struct vcpu *vcpu)
+{
+	return (vcpu->arch.cr0 & X86_CR0_AM) && (vcpu->arch.rflags & X86_EFLAGS_AC) &&
+	       static_call(vendor_cpl)(vcpu) == 3;
+}
+
+/*
+ * One that the guest has not asked for is for a split lock, and the host's: it warns,
+ * and lets the guest go on, or has this thread die.
+ */
 static int exception_ac(struct vcpu *vcpu)
 {
-	queue_exception_ec(vcpu, X86_TRAP_AC, vcpu->arch.exit.exception.error_code);
-	return 1;
+	u32 error_code = vcpu->arch.exit.exception.error_code;
+
+	if (checks_alignment(vcpu)) {
+		queue_exception_ec(vcpu, X86_TRAP_AC, error_code);
+		return 1;
+	}
+	if (compat_guest_split_lock(linear_rip(vcpu)))
+		return 1;
+	vcpu->run->exit_reason = KVM_EXIT_EXCEPTION;
+	vcpu->run->ex.exception = X86_TRAP_AC;
+	vcpu->run->ex.error_code = error_code;
+	return 0;
 }
 
 /*
