@@ -74,6 +74,34 @@ TEST(single_step)
 	vcpu_run_done(vcpu);
 }
 
+/* Behind HLT a vCPU sleeps, step or no step. */
+asm(".pushsection .text\n"
+    "halts: cli; hlt\n"
+    "halted: mov $1, %eax; mov $0x900, %edx; out %eax, %dx\n"
+    ".popsection");
+extern char halts[], halted[];
+
+TEST(step_over_hlt)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP,
+	};
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, halts, 0);
+	struct kvm_mp_state mp;
+
+	set_debug(vcpu, &debug);
+	EXPECT_EQ((u64)halted - 1, run_to_debug(vcpu));
+	set_debug(vcpu, &debug);
+	EXPECT_EQ((u64)halted, run_to_debug(vcpu));
+	do_ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp);
+	EXPECT_EQ(KVM_MP_STATE_HALTED, mp.mp_state);
+	debug_off(vcpu);
+	mp.mp_state = KVM_MP_STATE_RUNNABLE;
+	do_ioctl(vcpu->fd, KVM_SET_MP_STATE, &mp);
+	vcpu_run_done(vcpu);
+}
+
 /* What is stepped is moved elsewhere: no TF stays behind. */
 TEST(no_step_left_behind)
 {

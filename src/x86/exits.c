@@ -271,16 +271,16 @@ static int exit_mmio(struct vcpu *vcpu)
 
 /* --- Halts. --- */
 
+/* A debugger that steps over it finds a vCPU that sleeps behind it. */
 static int exit_hlt(struct vcpu *vcpu)
 {
-	int r = vcpu_skip(vcpu);
+	int r;
 
-	if (r <= 0)
-		return r;
-	if (vcpu->arch.lapic) {
+	if (vcpu->arch.lapic)
 		vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
-		return 1;
-	}
+	r = vcpu_skip(vcpu);
+	if (r <= 0 || vcpu->arch.lapic)
+		return r;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return 0;
 }
