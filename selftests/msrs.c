@@ -315,6 +315,31 @@ static __guest void guest_sweep(u64 first)
 	GUEST_VALUE(faults);
 }
 
+/*
+ * As wide as the CPU can have them, in whatever mode this one is: stock KVM of 6.1, with 57
+ * bits, wants CR4.LA57 to come first.
+ */
+TEST(linear_addresses)
+{
+	static const u32 msrs[] = {
+		MSR_LSTAR, MSR_CSTAR, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	};
+	bool la57 = cpuid_find(supported_cpuid(), 7, 0)->ecx & 1 << 16;
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	u64 half = 1ul << (la57 ? 56 : 47);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(msrs); i++) {
+		EXPECT_EQ(1, vcpu_set_msr(vcpu, msrs[i], half - 1));
+		EXPECT_EQ(half - 1, vcpu_get_msr(vcpu, msrs[i]));
+		EXPECT_EQ(1, vcpu_set_msr(vcpu, msrs[i], -half));
+		EXPECT_EQ(0, vcpu_set_msr(vcpu, msrs[i], half));
+		EXPECT_EQ(0, vcpu_set_msr(vcpu, msrs[i], -half - 1));
+		EXPECT_EQ(-half, vcpu_get_msr(vcpu, msrs[i]));
+	}
+}
+
 TEST(sweep)
 {
 	static const u32 ranges[] = { 0, 0x1000, 0x40000000, 0x4b564000, 0xc0000000, 0xc0010000 };

@@ -793,16 +793,23 @@ static bool vendor_set(const struct msr_row *row, const struct msr_access *a, u6
 	return *r != -ENOENT;
 }
 
-/* Addresses have 48 bits, or 57 with CR4.LA57, the last of them repeated. */
-static bool address_ok(const struct msr_row *row, struct vcpu *vcpu, u64 *value)
+/*
+ * Addresses have as many bits as the CPU can make use of, 48 or 57, the last of them
+ * repeated (SDM vol. 1, 3.3.7.1). That is not a question of CR4.LA57, which user space
+ * may restore after the MSRs, and which MSRs that do not exit are not asked about.
+ */
+static bool address_ok(const struct msr_row *row, u64 *value)
 {
-	int unused = vcpu->arch.cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
-	u64 extended = (s64)(*value << unused) >> unused;
+	u64 extended;
+	int unused;
 
+	if (likely(!(row->flags & (MSR_CANONICAL | MSR_EXTEND))))
+		return true;
+	unused = 64 - (cpuid_offered(X86_FEATURE_LA57) ? 57 : 48);
+	extended = (s64)(*value << unused) >> unused;
 	if ((row->flags & MSR_CANONICAL) && *value != extended)
 		return false;
-	if (row->flags & MSR_EXTEND)
-		*value = extended;
+	*value = extended;
 	return true;
 }
 
@@ -856,7 +863,7 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host)
 
 	if (!host && msr_filtered(vcpu->vm, index, true))
 		return -EPERM;
-	if (row && !address_ok(row, vcpu, &value))
+	if (row && !address_ok(row, &value))
 		return 1;
 	if (vendor_set(row, &a, value, &r))
 		return r != 0;
