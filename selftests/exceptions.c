@@ -430,6 +430,8 @@ TEST(shadowed_steps)
  */
 static __guest void guest_debug_registers(void)
 {
+	u64 dr4;
+
 	write_dr0(0x1000);
 	write_dr1(0x2000);
 	write_dr2(0x3000);
@@ -447,6 +449,14 @@ static __guest void guest_debug_registers(void)
 	/* Bits 63:32 are reserved. */
 	GUEST_ASSERT_EQ(TRAP(13, 0), TRY("mov %1, %%dr7", , "r"(1ul << 32)));
 	GUEST_ASSERT_EQ(TRAP(13, 0), TRY("mov %1, %%dr6", , "r"(1ul << 32)));
+	GUEST_ASSERT_EQ(0x400, read_dr7());
+	/* DR4 is DR6, or with CR4.DE nothing, whatever DR7.GD says. */
+	asm volatile("mov %%db4, %0" : "=r"(dr4));
+	GUEST_ASSERT_EQ(read_dr6(), dr4);
+	write_cr4(read_cr4() | 1 << 3);
+	write_dr7(0x2400);
+	GUEST_ASSERT_EQ(TRAP(6, 0), TRY("mov %%db4, %1", AND "=r"(dr4),));
+	GUEST_ASSERT_EQ(TRAP(1, 0), TRY("mov %%dr0, %1", AND "=r"(dr4),));
 	GUEST_ASSERT_EQ(0x400, read_dr7());
 }
 

@@ -434,6 +434,13 @@ static int exit_dr(struct vcpu *vcpu)
 	u64 value;
 	int dr;
 
+	/* DR4 and DR5 are DR6 and DR7, unless CR4.DE says, to the decoder, that they are not. */
+	dr = exit->dr.dr;
+	if (dr == 4 || dr == 5) {
+		if (vcpu->arch.cr4 & X86_CR4_DE)
+			return exit_ud(vcpu);
+		dr += 2;
+	}
 	if (vcpu->arch.dr7 & DR7_GD)
 		return general_detect(vcpu);
 	if (!exit->dr.decoded) {
@@ -441,13 +448,6 @@ static int exit_dr(struct vcpu *vcpu)
 
 		if (r <= 0)
 			return r < 0 ? 1 : emulate_failed(vcpu);
-	}
-	dr = exit->dr.dr;
-	/* DR4 and DR5 are DR6 and DR7, unless CR4.DE says that they are not. */
-	if (dr == 4 || dr == 5) {
-		if (vcpu->arch.cr4 & X86_CR4_DE)
-			return exit_ud(vcpu);
-		dr += 2;
 	}
 	if (exit->dr.write) {
 		value = vcpu->arch.gpr[exit->dr.gpr];
