@@ -21,6 +21,7 @@
 #define MSR_MTRR_FIX64K		0x250
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEFTYPE	0x2ff
+#define MSR_RAPL_POWER_UNIT	0x606
 #define MSR_EFER		0xc0000080
 #define MSR_STAR		0xc0000081
 #define MSR_LSTAR		0xc0000082
@@ -290,6 +291,7 @@ TEST(bad_values_from_user_space)
 		{ MSR_KERNEL_GS_BASE, 0x8000000000000000 },
 		{ MSR_PAT, 2 }, { MSR_MTRR_DEFTYPE, 2 }, { MSR_EFER, 1 << 1 },
 		{ MSR_APIC_BASE, 1ull << 10 | APIC_PHYS }, { MSR_NOWHERE, 1 },
+		{ MSR_RAPL_POWER_UNIT, 1 },		/* reads as zero, and is */
 	};
 	struct vm *vm = vm_create(VM_IRQCHIP);
 	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
