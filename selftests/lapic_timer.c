@@ -122,6 +122,11 @@ static __guest void guest_one_shot(void)
 	wr(APIC_TMICT, SHORT);
 	while (ticks < 3)
 		;
+	/* Run down, it is not started by a change of mode. */
+	wr(APIC_LVTT, VECTOR | PERIODIC);
+	GUEST_ASSERT_EQ(0, rd(APIC_TMCCT));
+	GUEST_ASSERT_EQ(SHORT, rd(APIC_TMICT));
+	wr(APIC_LVTT, VECTOR | ONE_SHOT);
 	/* The divisor counts: 128 times slower. Changed only while the timer is off. */
 	wr(APIC_TMICT, 0);
 	wr(APIC_TDCR, 0xa);

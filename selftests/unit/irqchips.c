@@ -856,6 +856,21 @@ static void timer_periodic_mode(void)
 	CHECK(timer_interrupt() == 0x40);
 	pass(10000000);
 	CHECK(timer_interrupt() == -1);
+	apic_write(APIC_LVTT, 0x20040);			/* run down, it does not begin anew */
+	CHECK(apic_read(APIC_TMCCT) == 0 && apic_read(APIC_TMICT) == 1000000);
+	pass(1500000);
+	CHECK(apic_read(APIC_TMCCT) == 0 && timer_interrupt() == -1);
+	apic_write(APIC_LVTT, 0x40);
+	apic_write(APIC_TMICT, 1000000);
+	pass(400000);
+	apic_write(APIC_LVTT, 0x20040);			/* running, it runs on */
+	CHECK(apic_read(APIC_TMCCT) == 600000);
+	pass(600000);
+	CHECK(timer_interrupt() == 0x40 && apic_read(APIC_TMCCT) == 1000000);
+	apic_write(APIC_LVTT, 0x40);
+	pass(1000000);
+	apic_write(APIC_LVTT, 0x20041);			/* what has fired is the old entry's */
+	CHECK(timer_interrupt() == 0x40);
 	apic_write(APIC_LVTT, 0x20040);
 	apic_write(APIC_TMICT, 1);			/* no storm */
 	for (i = 0; pass(100), i < 10000; i++)

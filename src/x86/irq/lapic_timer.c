@@ -77,6 +77,12 @@ static bool in_hardware(const struct lapic *apic)
 	return apic->timer.host_tsc != TIMER_OFF;
 }
 
+/* Is there an expiry that is yet to come, or to be seen? */
+static bool timer_watched(const struct lapic *apic)
+{
+	return in_hardware(apic) || hrtimer_active(&apic->timer.hrtimer);
+}
+
 /* Nobody watches any more. The expiry stays. */
 static void timer_off(struct lapic *apic)
 {
@@ -220,8 +226,7 @@ u32 lapic_timer_count(struct lapic *apic)
 		return min_t(u64, ((u64)ns + (1u << shift) - 1) >> shift,
 			     lapic_reg(apic, APIC_TMICT));
 	/* Due, but the interrupt has not been seen: 0 would mean that it has. */
-	return hrtimer_active(&apic->timer.hrtimer) || in_hardware(apic) ||
-	       READ_ONCE(apic->timer.pending);
+	return timer_watched(apic) || READ_ONCE(apic->timer.pending);
 }
 
 void lapic_timer_set_divide(struct lapic *apic, u32 tdcr)
@@ -246,21 +251,27 @@ void lapic_timer_set_divide(struct lapic *apic, u32 tdcr)
  * @lvtt:	the new value, reserved bits cleared
  *
  * Entering or leaving TSC-deadline mode disarms the timer (SDM vol. 3,
- * 11.5.4.1); between one-shot and periodic it runs on.
+ * 11.5.4.1); between one-shot and periodic it runs on, or stays at 0 where it has
+ * run down. What has fired by now is an interrupt of the old entry.
  */
 void lapic_timer_set_lvt(struct lapic *apic, u32 lvtt)
 {
 	u32 old = lapic_reg(apic, APIC_LVTT);
 	bool was = timer_tsc_deadline(apic);
 
-	lapic_set_reg(apic, APIC_LVTT, lvtt);
-	if (!((old ^ lvtt) & TIMER_MODE_MASK))
+	if (!((old ^ lvtt) & TIMER_MODE_MASK)) {
+		lapic_set_reg(apic, APIC_LVTT, lvtt);
 		return;
+	}
+	lapic_timer_take(apic->vcpu);
+	lapic_set_reg(apic, APIC_LVTT, lvtt);
 	if (was || timer_tsc_deadline(apic)) {
 		lapic_timer_stop(apic);
 		lapic_set_reg(apic, APIC_TMICT, 0);
-	} else if (apic->timer.period) {
+	} else if (timer_watched(apic)) {
 		timer_set_period(apic);
+	} else {
+		apic->timer.period = 0;
 	}
 }
 
