@@ -5,8 +5,7 @@
  * AVX-512, components that XCR0 or IA32_XSS turns off and on. The registers
  * that all have are fpu.c's.
  *
- * No test host has PKU by default (QEMU_CPU=EPYC,+svm,+npt,+pku gives it), and
- * none AMX, which is not offered either.
+ * Of the test hosts amd has PKU, and none AMX, which is not offered either.
  */
 #include <cpuid.h>
 #include <sys/syscall.h>
