@@ -125,6 +125,8 @@ TEST(priorities)
 
 /* ---- registers ---- */
 
+static volatile bool page_answers;
+
 static __guest void guest_registers(u64 id)
 {
 	u64 v;
@@ -149,7 +151,8 @@ static __guest void guest_registers(u64 id)
 	 * What is not there; ID and PPR can't be written. (Of registers that can't be read,
 	 * like EOI, KVM of 6.1 lets hardware answer what is in the page.)
 	 */
-	GUEST_ASSERT_EQ(TRAP(13, 0), try_rdmsr(0x8ff, &v));
+	if (!page_answers)
+		GUEST_ASSERT_EQ(TRAP(13, 0), try_rdmsr(0x8ff, &v));
 	GUEST_ASSERT_EQ(TRAP(13, 0), try_wrmsr(0x802, 0));
 	GUEST_ASSERT_EQ(TRAP(13, 0), try_wrmsr(0x80a, 0));
 	GUEST_ASSERT_EQ(TRAP(13, 0), try_wrmsr(0x808, 1ull << 32));
@@ -166,6 +169,7 @@ TEST(registers)
 {
 	struct vm *vm = vm_create(VM_IRQCHIP);
 
+	guest_var(vm, page_answers) = device_is_stock();
 	do_ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 5);
 	vcpu_run_done(vcpu_create(vm, 5, guest_registers, 5));
 }

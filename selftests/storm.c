@@ -411,6 +411,9 @@ TEST(ioctls)
 	u64 ioctls = option("MINIKVM_IOCTLS", 800), rounds = 6, whole = 0;
 	long before = host_splats();
 
+	/* KVM_SET_MP_STATE on a vCPU whose timer is VMX's. */
+	if (host_is_intel())
+		SKIP_ON_STOCK("lets user space make it WARN");
 	counts = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (u64 round = 0; round < rounds; round++) {
 		whole += storm_until(round, counts->ioctls + ioctls);
