@@ -4,6 +4,11 @@
  * re-flag under a guest that looks, neighbours, gaps and aliases, and as many
  * slots as there can be.
  */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/syscall.h>
+
 #include "lib/debugfs.h"
 #include "lib/test.h"
 
@@ -356,6 +361,79 @@ TEST_F(slots, read_only_mapping)
 	guest_var(self->vm, job).write_gpa = BASE;
 	EXPECT_EQ(EFAULT, vcpu_run_once(self->vcpu));
 	EXPECT_EQ(0x77, mem[0]);
+}
+
+/* ---- a reader that takes its time ---- */
+
+static int uffd_open(void *mem, u64 size)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register area = {
+		.range = { (u64)mem, size }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd >= 0) {
+		do_ioctl(fd, UFFDIO_API, &api);
+		do_ioctl(fd, UFFDIO_REGISTER, &area);
+	}
+	return fd;
+}
+
+static struct {
+	struct vm *vm;
+	int begun, done;	/* deletions of slot 1 */
+} deletion;
+
+static void *delete_slot(void *mem)
+{
+	__atomic_store_n(&deletion.begun, 1, __ATOMIC_SEQ_CST);
+	if (vm_set_slot(deletion.vm, 1, 0, BASE, 0, mem))
+		die("the slot is not deleted: %m");
+	__atomic_store_n(&deletion.done, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static __guest void guest_outs(void)
+{
+	u64 from = BASE;
+
+	asm volatile("outsb" : "+S"(from) : "d"(REPORT_PORT + 1) : "memory");
+}
+
+static void *run_to_out(void *arg)
+{
+	vcpu_run_exit(arg, KVM_EXIT_IO);
+	return NULL;
+}
+
+/*
+ * The memory that an instruction is emulated with belongs to its slot until that has been
+ * read: user space may give it to something else when KVM says that the slot is gone.
+ */
+TEST_F(slots, deletion_waits_for_emulation)
+{
+	void *mem = map_memory(PAGE_SIZE);
+	struct uffdio_zeropage zero = { .range = { (u64)mem, PAGE_SIZE } };
+	struct pollfd missing = { .fd = uffd_open(mem, PAGE_SIZE), .events = POLLIN };
+	pthread_t runs, deletes;
+
+	if (missing.fd < 0)
+		SKIP(return, "the kernel has no userfaultfd: %s", strerror(errno));
+	deletion.vm = self->vm;
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, BASE, PAGE_SIZE, mem));
+	vcpu_start64(self->vcpu, guest_outs, 0);
+	ASSERT_EQ(0, pthread_create(&runs, NULL, run_to_out, self->vcpu));
+	ASSERT_EQ(1, poll(&missing, 1, 60000));
+	ASSERT_EQ(0, pthread_create(&deletes, NULL, delete_slot, mem));
+	while (!__atomic_load_n(&deletion.begun, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	usleep(300000);
+	EXPECT_EQ(0, __atomic_load_n(&deletion.done, __ATOMIC_SEQ_CST));
+	do_ioctl(missing.fd, UFFDIO_ZEROPAGE, &zero);
+	pthread_join(deletes, NULL);
+	pthread_join(runs, NULL);
+	close(missing.fd);
 }
 
 /* All of them: each is found, and what lies between them is not. */

@@ -152,7 +152,7 @@ int io_bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
 		return -ENOMEM;
 	bus_merge(new, old, &range);
 	rcu_assign_pointer(vm->buses[kind], new);
-	synchronize_srcu_expedited(&vm->srcu);
+	vm_wait_readers(&vm->srcu);
 	kvfree(old);
 	return 0;
 }
@@ -169,7 +169,7 @@ void io_bus_unregister(struct vm *vm, enum bus_kind kind, struct io_device *dev)
 {
 	bus_forget(rcu_dereference_protected(vm->buses[kind],
 					     lockdep_is_held(&vm->slots_lock)), dev);
-	synchronize_srcu_expedited(&vm->srcu);
+	vm_wait_readers(&vm->srcu);
 	device_destroy(dev);
 }
 

@@ -217,7 +217,7 @@ static void irqfd_leave_resampler(struct eventfds *eventfds, struct irqfd *irqfd
 		irq_set(eventfds->vm, IRQ_SOURCE_RESAMPLE, irqfd->gsi, 0);
 		kfree(resampler);
 	} else {
-		synchronize_srcu(&eventfds->vm->irq_srcu);
+		vm_wait_readers(&eventfds->vm->irq_srcu);
 	}
 	mutex_unlock(&eventfds->resampler_lock);
 }
@@ -250,7 +250,7 @@ static void reap(struct work_struct *work)
 	spin_unlock_irq(&eventfds->lock);
 
 	/* irqfd_assign() may not be done with one that died young. */
-	synchronize_srcu(&eventfds->vm->irq_srcu);
+	vm_wait_readers(&eventfds->vm->irq_srcu);
 	list_for_each_entry_safe(irqfd, next, &dead, link) {
 		eventfd_ctx_remove_wait_queue(irqfd->ctx, &irqfd->wait, &count);
 		irqfd_free(irqfd);

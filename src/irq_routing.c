@@ -170,7 +170,7 @@ int irq_routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries,
 		return r;
 	}
 	old = rcu_replace_pointer(vm->routing, new, lockdep_is_held(&vm->irq_lock));
-	synchronize_srcu_expedited(&vm->irq_srcu);
+	vm_wait_readers(&vm->irq_srcu);
 	kvfree(old);
 	return 0;
 }
@@ -318,5 +318,5 @@ void irq_ack_notifier_del(struct vm *vm, struct irq_ack_notifier *n)
 	mutex_lock(&vm->irq_lock);
 	hlist_del_init_rcu(&n->link);
 	mutex_unlock(&vm->irq_lock);
-	synchronize_srcu_expedited(&vm->irq_srcu);
+	vm_wait_readers(&vm->irq_srcu);
 }

@@ -270,7 +270,7 @@ static int create(struct vm *vm, const struct kvm_userspace_memory_region *r)
 static void retire(struct vm *vm)
 {
 	changed(vm);
-	synchronize_srcu_expedited(&vm->srcu);
+	vm_wait_readers(&vm->srcu);
 }
 
 static int delete(struct vm *vm, struct memslot *slot)

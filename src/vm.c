@@ -19,12 +19,28 @@
 #include <minikvm/stats.h>
 #include <minikvm/vcpu.h>
 #include <minikvm/vm.h>
+#include "compat/srcu.h"
 
 static const struct file_operations vm_fops;
 
 bool vm_is_file(struct file *file)
 {
 	return file->f_op == &vm_fops;
+}
+
+/**
+ * vm_wait_readers() - wait until all have left who may have seen what is gone
+ * @srcu: the VM's, under which they read
+ *
+ * A grace period takes other threads; that nobody reads, which is so as long as vCPUs are in
+ * the guest or not run at all, can be seen from here.
+ *
+ * Context: sleeps; not inside a read section of @srcu.
+ */
+void vm_wait_readers(struct srcu_struct *srcu)
+{
+	if (!compat_srcu_idle(srcu))
+		synchronize_srcu_expedited(srcu);
 }
 
 /**

@@ -90,11 +90,26 @@ quote()
 #	vmlinuz
 #	lib/modules/	what modprobe -d wants
 #	build/		what make -C wants (not there for every kernel)
+# VERSION local is the running kernel, of which there is no more than release and build/.
 kernel_dir()
 {
 	local dir=$MINIKVM_CACHE/kernel-$1
 
+	[ "$1" != local ] || { local_kernel_dir; return; }
 	[ -e "$dir/release" ] || die "kernel $1 is not set up: run scripts/setup kernel-$1"
+	printf '%s\n' "$dir"
+}
+
+local_kernel_dir()
+{
+	local dir=$TOP/build/kernel-local release
+
+	release=$(uname -r)
+	[ -e "/lib/modules/$release/build" ] ||
+		die "no headers of the running kernel: apt install linux-headers-$release"
+	mkdir -p "$dir"
+	printf '%s\n' "$release" >"$dir/release"
+	ln -sfn "/lib/modules/$release/build" "$dir/build"
 	printf '%s\n' "$dir"
 }
 

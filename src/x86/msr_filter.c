@@ -102,7 +102,7 @@ int msr_filter_set(struct vm *vm, const void __user *argp)
 	mutex_lock(&vm->lock);
 	old = rcu_replace_pointer(vm->arch.msr_filter, f, lockdep_is_held(&vm->lock));
 	mutex_unlock(&vm->lock);
-	synchronize_srcu(&vm->srcu);
+	vm_wait_readers(&vm->srcu);
 	filter_free(old);
 	vm_for_each_vcpu(i, vcpu, vm) {
 		vcpu_request(vcpu, VCPU_REQ_MSR_FILTER);
