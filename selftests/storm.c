@@ -6,8 +6,9 @@
  * answers: the host must come out of it unhurt, with nothing left behind. The
  * kernel that watches (check --debug-kernel) sees more than this test does.
  *
- * MINIKVM_SEED and MINIKVM_IOCTLS (of a round) are other seeds and numbers. What
- * threads do to each other is no more repeatable than they are.
+ * MINIKVM_SEED and MINIKVM_IOCTLS (of a round) are other seeds and numbers; with
+ * MINIKVM_TELL=1, it says which ioctls worked how often, and what guests exited for.
+ * What threads do to each other is no more repeatable than they are.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -23,14 +24,22 @@
 #define FD_vm		2
 #define FD_vcpu		4
 
+#define ROW(name)
+#define HEADER(name)
+#define CAP(name, minikvm, kvm)
+#define IOCTL(name, minikvm, kvm)	{ #name, name, minikvm },
 static const struct row {
+	const char *name;
 	unsigned long cmd;
 	int on;
 } rows[] = {
-#define CAP(name, minikvm, kvm)
-#define IOCTL(name, minikvm, kvm)	{ name, minikvm },
-#define ROW(name)
-#define HEADER(name)
+#include "abi_rows.h"
+};
+#undef CAP
+#undef IOCTL
+#define CAP(name, minikvm, kvm)		name,
+#define IOCTL(name, minikvm, kvm)
+static const u32 caps[] = {
 #include "abi_rows.h"
 };
 
@@ -40,14 +49,21 @@ static const struct row {
 #define EVENTS		4
 #define ARG_SIZE	(64 << 10)	/* the greatest argument, with what follows it */
 #define MEM_SIZE	(8ul << 20)
+#define TABLES_GPA	0x70000000ul	/* of guests in long mode; not theirs to write */
+#define TABLES_SIZE	(6 * PAGE_SIZE)
+#define TABLES_SLOT	8
+#define RING_BYTES	(16ul << 10)
 
 static int device;
 static int vms[VMS], vcpus[VMS * VCPUS], events[EVENTS];
-static char *mem;
+static char *mem, *tables;
+static struct kvm_msr_list *msrs;
 
 /* Shared with the test, which wants to know that something was done. */
 static struct {
 	u64 ioctls, done, runs, exits;
+	u64 tried[ARRAY_SIZE(rows)], worked[ARRAY_SIZE(rows)];
+	u64 reasons[64], errors[256];		/* of KVM_RUN */
 } *counts;
 
 #define count(what)	((void)__atomic_fetch_add(&counts->what, 1, __ATOMIC_RELAXED))
@@ -94,6 +110,19 @@ static u64 number(void)
 	}
 }
 
+/* Bochs's SVM ends Bochs in virtual-8086 mode: so nothing there that may lead to it. */
+static bool without_vm86(void)
+{
+	return !host_is_intel() && !host_is_tcg();
+}
+
+#define RFLAGS_VM	(1ull << 17)
+
+static u64 rflags_mask(void)
+{
+	return without_vm86() ? ~RFLAGS_VM : ~0ull;
+}
+
 static void scribble(void *arg, u64 size)
 {
 	u64 i, n = one_in(2) ? 3 : size / 4;
@@ -105,16 +134,101 @@ static void scribble(void *arg, u64 size)
 static void make_slot(struct kvm_userspace_memory_region *r)
 {
 	r->slot = below(4);
-	r->flags = below(4);
-	r->guest_phys_addr = r->slot * MEM_SIZE + (below(4) << 12);
-	r->memory_size = one_in(4) ? 0 : (below(MEM_SIZE / 2) | PAGE_SIZE) & ~(PAGE_SIZE - 1);
-	r->userspace_addr = page_in_mem();
+	r->flags = one_in(2) ? KVM_MEM_LOG_DIRTY_PAGES : below(4);
+	r->guest_phys_addr = r->slot * MEM_SIZE + (one_in(2) ? 0 : below(4) << 12);
+	r->userspace_addr = one_in(2) ? (u64)mem : page_in_mem();
+	r->memory_size = (u64)mem + MEM_SIZE - r->userspace_addr;
+	if (one_in(8))
+		r->memory_size = one_in(2) ? 0 : below(MEM_SIZE) & ~(PAGE_SIZE - 1);
 }
 
 static void make_log(struct kvm_dirty_log *log)
 {
-	log->slot = below(4);
+	log->slot = one_in(2) ? 0 : below(4);
 	log->dirty_bitmap = (void *)page_in_mem();
+}
+
+static void make_clear(struct kvm_clear_dirty_log *log)
+{
+	log->slot = one_in(2) ? 0 : below(4);
+	log->first_page = one_in(2) ? 0 : 64 * below(4);
+	log->num_pages = 64 * below(32);
+	log->dirty_bitmap = (void *)page_in_mem();
+}
+
+static u64 pick_msr(void)
+{
+	switch (below(4)) {
+	case 0: return 0x800 + below(0x40);
+	case 1: return 0x1b;
+	default: return msrs->indices[below(msrs->nmsrs)];
+	}
+}
+
+static void make_msrs(struct kvm_msrs *m)
+{
+	m->nmsrs = 1 + below(8);
+	for (u32 i = 0; i < m->nmsrs; i++)
+		m->entries[i] = (struct kvm_msr_entry){ .index = pick_msr(), .data = number() | below(2) };
+}
+
+static void make_filter(struct kvm_msr_filter *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->flags = below(2);
+	for (int i = 0; i < 4; i++) {
+		f->ranges[i].flags = 1 + below(3);
+		f->ranges[i].base = pick_msr();
+		f->ranges[i].nmsrs = below(64);
+		f->ranges[i].bitmap = (void *)page_in_mem();
+	}
+}
+
+static void make_cpuid(struct kvm_cpuid2 *c)
+{
+	struct kvm_cpuid_entry2 *e;
+
+	c->nent = 256;
+	if (ioctl(device, KVM_GET_SUPPORTED_CPUID, c))
+		return;
+	e = &c->entries[below(c->nent)];
+	(&e->eax)[below(4)] = number();
+}
+
+static void make_routes(struct kvm_irq_routing *r)
+{
+	struct kvm_irq_routing_entry *e = r->entries;
+
+	r->nr = below(8);
+	r->flags = 0;
+	for (u32 i = 0; i < r->nr; i++, e++) {
+		*e = (struct kvm_irq_routing_entry){ .gsi = 3 * i + below(3), .type = 1 + below(2) };
+		if (e->type == KVM_IRQ_ROUTING_IRQCHIP)
+			e->u.irqchip = (struct kvm_irq_routing_irqchip){ below(3), below(8) };
+		else
+			e->u.msi = (struct kvm_irq_routing_msi){
+				.address_lo = 0xfee00000 + below(8) * 0x1000, .data = rnd() & 0x4fff,
+			};
+	}
+}
+
+static void make_cap(struct kvm_enable_cap *cap)
+{
+	memset(cap, 0, sizeof(*cap));
+	for (int i = 0; i < 8; i++) {
+		cap->cap = caps[below(ARRAY_SIZE(caps))];
+		if (ioctl(device, KVM_CHECK_EXTENSION, cap->cap) > 0)
+			break;
+	}
+	cap->args[0] = one_in(4) ? number() : below(4);
+}
+
+static void make_attr(struct kvm_device_attr *attr)
+{
+	attr->flags = 0;
+	attr->group = attr->attr = 0;
+	attr->addr = (u64)attr + ARG_SIZE / 2;
+	*(u64 *)attr->addr = number();
 }
 
 static void make_irqfd(struct kvm_irqfd *irqfd)
@@ -146,10 +260,29 @@ static void make_argument(unsigned long cmd, void *arg)
 {
 	switch (cmd) {
 	case KVM_SET_USER_MEMORY_REGION: make_slot(arg); break;
-	case KVM_GET_DIRTY_LOG:
-	case KVM_CLEAR_DIRTY_LOG: make_log(arg); break;
+	case KVM_GET_DIRTY_LOG: make_log(arg); break;
+	case KVM_CLEAR_DIRTY_LOG: make_clear(arg); break;
 	case KVM_IRQFD: make_irqfd(arg); break;
 	case KVM_IOEVENTFD: make_ioeventfd(arg); break;
+	case KVM_GET_MSRS:
+	case KVM_SET_MSRS: make_msrs(arg); break;
+	case KVM_X86_SET_MSR_FILTER: make_filter(arg); break;
+	case KVM_SET_CPUID2: make_cpuid(arg); break;
+	case KVM_SET_GSI_ROUTING: make_routes(arg); break;
+	case KVM_ENABLE_CAP: make_cap(arg); break;
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR: make_attr(arg); break;
+	}
+}
+
+/* Arguments that are numbers. */
+static u64 make_number(unsigned long cmd)
+{
+	switch (cmd) {
+	case KVM_SET_TSC_KHZ: return one_in(2) ? 0 : number();
+	case KVM_SET_TSS_ADDR: return below(16) << 28;
+	default: return one_in(2) ? 0 : below(8);
 	}
 }
 
@@ -190,6 +323,8 @@ static void fill_argument(int fd, unsigned long cmd, void *arg)
 	make_argument(cmd, arg);
 	if (!one_in(3))
 		scribble(arg, one_in(4) ? size + 256 : size);
+	if (cmd == KVM_SET_REGS)
+		((struct kvm_regs *)arg)->rflags &= rflags_mask();
 }
 
 /* ---- what a thread does ---- */
@@ -233,17 +368,33 @@ static void add_vcpu(int i)
 	put(&vcpus[i], fd);
 }
 
+static void enable(int vm, u32 capability, u64 value)
+{
+	struct kvm_enable_cap cap = { .cap = capability, .args[0] = value };
+
+	ioctl(vm, KVM_ENABLE_CAP, &cap);
+}
+
 static void add_vm(int i)
 {
 	struct kvm_userspace_memory_region all = {
-		.memory_size = MEM_SIZE, .userspace_addr = (u64)mem,
+		.flags = below(2), .memory_size = MEM_SIZE, .userspace_addr = (u64)mem,
+	}, table = {
+		.slot = TABLES_SLOT, .flags = KVM_MEM_READONLY, .guest_phys_addr = TABLES_GPA,
+		.memory_size = TABLES_SIZE, .userspace_addr = (u64)tables,
 	};
 	struct kvm_pit_config pit = { 0 };
 
 	put(&vms[i], ioctl(device, KVM_CREATE_VM, 0));
+	if (one_in(3))
+		enable(vms[i], KVM_CAP_DIRTY_LOG_RING, RING_BYTES);
 	ioctl(vms[i], KVM_SET_USER_MEMORY_REGION, &all);
-	if (!one_in(4))
-		ioctl(vms[i], KVM_CREATE_IRQCHIP, 0);
+	ioctl(vms[i], KVM_SET_USER_MEMORY_REGION, &table);
+	switch (below(4)) {
+	case 0: break;
+	case 1: enable(vms[i], KVM_CAP_SPLIT_IRQCHIP, 24); break;
+	default: ioctl(vms[i], KVM_CREATE_IRQCHIP, 0); break;
+	}
 	if (one_in(2))
 		ioctl(vms[i], KVM_CREATE_PIT2, &pit);
 	for (int n = 0; n < VCPUS; n++)
@@ -254,37 +405,163 @@ static void any_ioctl(char *arg)
 {
 	const struct row *row = &rows[below(ARRAY_SIZE(rows))];
 	int fd = pick_fd(row->on);
+	u64 argument = (u64)arg;
 
 	if (!row->on)
 		return;
 	fill_argument(fd, row->cmd, arg);
-	fd = ioctl(fd, row->cmd, one_in(8) ? (void *)number() : arg);
+	/* Any other mask, and nothing might end KVM_RUN. */
+	if (row->cmd != KVM_SET_SIGNAL_MASK && one_in(8))
+		argument = number();
+	else if (_IOC_DIR(row->cmd) == _IOC_NONE && row->cmd != KVM_REINJECT_CONTROL)
+		argument = make_number(row->cmd);
+	fd = ioctl(fd, row->cmd, argument);
 	count(ioctls);
-	if (fd >= 0)
+	count(tried[row - rows]);
+	if (fd >= 0) {
 		count(done);
+		count(worked[row - rows]);
+	}
 	if (fd > 2 && (row->cmd == KVM_CREATE_VM || row->cmd == KVM_CREATE_VCPU ||
 		       row->cmd == KVM_GET_STATS_FD))
 		close(fd);
 }
 
+/* ---- a guest somewhere in its memory ---- */
+
+enum mode { AT_RESET, REAL, PROTECTED, LONG, MODES };
+
+static void set_mode(struct kvm_sregs *s, enum mode mode)
+{
+	struct kvm_segment data = {
+		.limit = ~0u, .selector = 16, .type = 3, .s = 1, .present = 1, .db = 1, .g = 1,
+	}, code = data;
+
+	if (mode == AT_RESET)
+		return;
+	if (mode == REAL) {
+		s->cs.base = s->cs.selector = 0;
+		return;
+	}
+	code.selector = 8;
+	code.type = 11;
+	code.l = mode == LONG;
+	code.db = !code.l;
+	s->cs = code;
+	s->ds = s->es = s->ss = s->fs = s->gs = data;
+	s->cr0 |= 1;
+	if (mode == PROTECTED)
+		return;
+	s->cr3 = TABLES_GPA;
+	s->cr4 |= 1 << 5 | 3 << 9;		/* PAE, SSE */
+	s->efer |= 1 << 8 | 1 << 10;		/* LME, LMA */
+	s->cr0 |= 1u << 31;
+}
+
+/* Devices of ours, and one that is nobody's. */
+static const u16 ports[] = { 0x20, 0x21, 0xa0, 0xa1, 0x40, 0x42, 0x43, 0x61, 0x4d0, 0x1000, 0x3f8 };
+static const u32 devices[] = { 0xfee00000, 0xfec00000, 0xd0000000, TABLES_GPA };
+
+/* An address, of memory or not; or a port; or an MSR; or anything. */
+static u64 operand(void)
+{
+	switch (below(5)) {
+	case 0: return devices[below(ARRAY_SIZE(devices))] + (below(64) << 4);
+	case 1: return ports[below(ARRAY_SIZE(ports))];
+	case 2: return pick_msr();
+	case 3: return below(MEM_SIZE);
+	default: return number();
+	}
+}
+
+static enum mode pick_mode(void)
+{
+	enum mode mode = below(MODES);
+
+	return mode == PROTECTED && without_vm86() ? LONG : mode;
+}
+
+static void start_somewhere(int fd)
+{
+	enum mode mode = pick_mode();
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	if (ioctl(fd, KVM_GET_SREGS, &sregs))
+		return;
+	set_mode(&sregs, mode);
+	ioctl(fd, KVM_SET_SREGS, &sregs);
+	for (int i = 0; i < 16; i++)
+		((u64 *)&regs)[i] = operand();
+	regs.rsp = below(MEM_SIZE) & ~7;
+	regs.rip = below(mode == REAL ? 0x10000 : MEM_SIZE) & ~7;
+	regs.rflags = 2 | (one_in(2) ? 0x200 : 0);
+	ioctl(fd, KVM_SET_REGS, &regs);
+}
+
+#define RUN_PAGES	3		/* struct kvm_run, port data, coalesced writes */
+
+/* The general registers have RFLAGS among them. */
+static u64 dirty_regs(void)
+{
+	return without_vm86() ? 7 & ~KVM_SYNC_X86_REGS : 7;
+}
+
+static void scribble_run(struct kvm_run *run)
+{
+	scribble(run, one_in(2) ? sizeof(*run) : RUN_PAGES * PAGE_SIZE);
+	if (one_in(16) && !without_vm86())
+		return;
+	/* Or KVM_RUN would fail for these alone. */
+	run->kvm_valid_regs &= 7;
+	run->kvm_dirty_regs = one_in(4) ? run->kvm_dirty_regs & dirty_regs() : 0;
+}
+
+/* As harvested, most of it. */
+static void scribble_ring(int fd)
+{
+	struct kvm_dirty_gfn *ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+					  KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE);
+
+	if (ring == MAP_FAILED)
+		return;
+	/* The mapping says nothing of whether there is a ring. */
+	if (!madvise(ring, RING_BYTES, MADV_POPULATE_WRITE)) {
+		if (one_in(4))
+			scribble(ring, RING_BYTES);
+		for (u64 i = 0; i < RING_BYTES / sizeof(*ring); i++)
+			ring[i].flags |= KVM_DIRTY_GFN_F_RESET;
+	}
+	munmap(ring, RING_BYTES);
+}
+
 static void run_vcpu(void)
 {
 	int fd = pick(vcpus, VMS * VCPUS);
-	struct kvm_run *run = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct kvm_run *run = mmap(NULL, RUN_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   fd, 0);
 
 	if (run == MAP_FAILED)
 		return;
+	if (one_in(2))
+		start_somewhere(fd);
 	for (int i = 0; i < 8; i++) {
 		if (one_in(4))
-			scribble(run, sizeof(*run));
+			scribble_run(run);
+		if (one_in(8))
+			scribble_ring(fd);
 		run->immediate_exit = one_in(4);
 		count(runs);
-		if (!ioctl(fd, KVM_RUN, 0))
+		if (!ioctl(fd, KVM_RUN, 0)) {
 			count(exits);
-		else if (errno != EINTR)
+			count(reasons[run->exit_reason % ARRAY_SIZE(counts->reasons)]);
+			continue;
+		}
+		count(errors[errno % ARRAY_SIZE(counts->errors)]);
+		if (errno != EINTR)
 			break;
 	}
-	munmap(run, PAGE_SIZE);
+	munmap(run, RUN_PAGES * PAGE_SIZE);
 }
 
 static void change_memory(void)
@@ -332,28 +609,129 @@ static void *blow(void *n)
 	return NULL;
 }
 
-/* Eight bytes each, of which the last are NOPs, or a jump over them. */
+/* Eight bytes each, of which the last are NOPs, or a jump over them. All modes have most of them. */
 static const u64 instructions[] = {
 	0x9090909090eeec90,	/* IN AL, DX; OUT DX, AL */
 	0x9090909090efed90,	/* IN EAX, DX; OUT DX, EAX */
 	0x90909090906cf390,	/* REP INSB */
 	0x90909090906ef390,	/* REP OUTSB */
-	0x9090909090078b90,	/* a load and a store, where memory may not be */
+	0x90909090906df390,	/* REP INSD */
+	0x9090909090078b90,	/* loads and stores, where memory may not be */
 	0x9090909090078990,
+	0x9090909090038b90,
+	0x9090909090038990,
+	0x90909090900301f0,	/* LOCK ADD, LOCK XADD, CMPXCHG8B */
+	0x9090909003c10ff0,
+	0x90909090900bc70f,
+	0x9090909090a4f390,	/* REP MOVSB, REP STOSD, LODSD, REP CMPSB */
+	0x9090909090abf390,
+	0x9090909090ad9090,
+	0x9090909090a6f390,
+	0x9090909090036f0f,	/* MOVQ and MOVDQU, both ways */
+	0x9090909090037f0f,
+	0x90909090036f0ff3,
+	0x90909090037f0ff3,
+	0x9090909090616090,	/* PUSHA; POPA */
+	0x90fee00300250489,	/* stores to ICR, EOI, LVTT, TMICT, SPIV; a load of TMCCT */
+	0x90fee000b0250489,
+	0x90fee00320250489,
+	0x90fee00380250489,
+	0x90fee000f0250489,
+	0x90fee0039025048b,
+	0x90fec00000250489,	/* IOREGSEL, IOWIN */
+	0x90fec00010250489,
 	0x909090909090a20f,	/* CPUID */
 	0x909090909090320f,	/* RDMSR */
 	0x909090909090300f,	/* WRMSR */
 	0x90909090f490fb90,	/* STI; HLT */
 	0x9090909090c1010f,	/* VMCALL, VMMCALL */
 	0x9090909090d9010f,
-	0x909090909003ebcf,	/* IRET; a jump */
+	0x9090909090c0200f,	/* MOV from CR0, to CR3, CR4, CR8; CLTS, SMSW */
+	0x9090909090d8220f,
+	0x9090909090e0220f,
+	0x90909090c0220f44,
+	0x909090909090060f,
+	0x9090909090e3010f,
+	0x9090909090f8230f,	/* MOV to DR7, DR0, from DR6 */
+	0x9090909090c0230f,
+	0x9090909090f0210f,
+	0x9090909090d1010f,	/* XSETBV */
+	0x90909090909090cc,	/* INT3, INT 0x80, INT1 */
+	0x90909090909080cd,
+	0x90909090909090f1,
+	0x9090909090d88e90,	/* MOV DS, AX; MOV SS, AX */
+	0x9090909090d08e90,
+	0x909090909013010f,	/* LGDT, LIDT, LTR, LLDT */
+	0x90909090901b010f,
+	0x9090909090d8000f,
+	0x9090909090d0000f,
+	0x9090909090902bff,	/* JMP FAR; RETF; SYSCALL; SYSENTER */
+	0x90909090909090cb,
+	0x909090909090050f,
+	0x909090909090340f,
+	0x909090909090310f,	/* RDTSC, RDPMC, WBINVD, INVLPG, PAUSE, MONITOR, MWAIT, RSM, UD2 */
+	0x909090909090330f,
+	0x909090909090090f,
+	0x90909090903b010f,
+	0x90909090909090f3,
+	0x9090909090c8010f,
+	0x9090909090c9010f,
+	0x909090909090aa0f,
+	0x9090909090900b0f,
+	0x9090909090d8010f,	/* VMRUN; VMREAD */
+	0x9090909090c0780f,
+	/* The last ones may lead to virtual-8086 mode: MOV to CR0, LMSW, IRET, a jump. */
+	0x9090909090c0220f,
+	0x9090909090f0010f,
+	0x909090909003ebcf,
 };
+#define INSTRUCTIONS_VM86	3
+
+static u64 pick_instruction(void)
+{
+	return instructions[below(ARRAY_SIZE(instructions) -
+				  (without_vm86() ? INSTRUCTIONS_VM86 : 0))];
+}
+
+/* MOV of a constant to EAX, ECX, EDX, EBX, ESI or EDI. */
+static u64 load_operand(void)
+{
+	static const u8 opcodes[] = { 0xb8, 0xb9, 0xba, 0xbb, 0xbe, 0xbf };
+
+	return 0x9090900000000000 | (operand() & 0xffffffff) << 8 | opcodes[below(ARRAY_SIZE(opcodes))];
+}
 
 /* Code that no assembler made, and that mostly gets somewhere. */
 static void fill_memory(void)
 {
-	for (u64 i = 0; i < MEM_SIZE; i += 8)
-		*(u64 *)(mem + i) = one_in(4) ? rnd() : instructions[below(ARRAY_SIZE(instructions))];
+	for (u64 i = 0; i < MEM_SIZE; i += 8) {
+		u64 *at = (u64 *)(mem + i);
+
+		switch (below(8)) {
+		case 0: *at = rnd(); break;
+		case 1: case 2: case 3: *at = load_operand(); break;
+		default: *at = pick_instruction(); break;
+		}
+	}
+}
+
+/* 4 GiB, one to one, as accessed and dirty as they will ever be. */
+static void fill_tables(void)
+{
+	u64 *table = (u64 *)tables, bits = PTE_P | PTE_W | PTE_U | 3 << 5;
+
+	table[0] = (TABLES_GPA + PAGE_SIZE) | bits;
+	for (int i = 0; i < 4; i++)
+		table[512 + i] = (TABLES_GPA + (2 + i) * PAGE_SIZE) | bits;
+	for (u64 i = 0; i < 4 * 512; i++)
+		table[1024 + i] = i * HUGE_SIZE | bits | PTE_PS;
+}
+
+static void list_msrs(void)
+{
+	msrs = calloc(1, ARG_SIZE);
+	msrs->nmsrs = ARG_SIZE / 4 - 1;
+	do_ioctl(device, KVM_GET_MSR_INDEX_LIST, msrs);
 }
 
 /* A process that only SIGKILL ends. Its threads get signals, for KVM_RUN to return. */
@@ -366,7 +744,10 @@ static void storm(u64 round)
 	sigaction(SIGUSR1, &sa, NULL);
 	device = device_open();
 	mem = map_memory(MEM_SIZE);
+	tables = map_memory(TABLES_SIZE);
+	list_msrs();
 	fill_memory();
+	fill_tables();
 	memset(vms, -1, sizeof(vms));
 	memset(vcpus, -1, sizeof(vcpus));
 	for (int i = 0; i < EVENTS; i++)
@@ -392,18 +773,35 @@ static bool storm_until(u64 round, u64 ioctls)
 {
 	bool ended = false;
 	pid_t pid = fork();
+	int status;
 
 	if (!pid)
 		storm(round);
 	while (!ended && counts->ioctls < ioctls) {
 		usleep(10000);
-		ended = waitpid(pid, NULL, WNOHANG) == pid;
+		ended = waitpid(pid, &status, WNOHANG) == pid;
 	}
+	if (ended)
+		printf("# round %lu ended by signal %d\n", round, WTERMSIG(status));
 	if (!ended) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
 	return !ended;
+}
+
+static void tell(void)
+{
+	for (int i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].on)
+			printf("# %-32s %6lu of %6lu\n", rows[i].name, counts->worked[i], counts->tried[i]);
+	for (int i = 0; i < ARRAY_SIZE(counts->reasons); i++)
+		if (counts->reasons[i])
+			printf("# exit %2d %6lu\n", i, counts->reasons[i]);
+	for (int i = 0; i < ARRAY_SIZE(counts->errors); i++)
+		if (counts->errors[i])
+			printf("# errno %2d %6lu\n", i, counts->errors[i]);
+	fflush(stdout);
 }
 
 TEST(ioctls)
@@ -414,12 +812,14 @@ TEST(ioctls)
 	/* KVM_SET_MP_STATE on a vCPU whose timer is VMX's. */
 	if (host_is_intel())
 		SKIP_ON_STOCK("lets user space make it WARN");
-	counts = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (u64 round = 0; round < rounds; round++) {
 		whole += storm_until(round, counts->ioctls + ioctls);
 		vcpu_run_done(vcpu_create(vm_create(VM_PIT), 0, guest_nothing, 0));
 		ASSERT_EQ(before, host_splats());
 	}
+	if (option("MINIKVM_TELL", 0))
+		tell();
 	TH_LOG("%llu ioctls, %llu of them done; %llu runs of a vCPU, %llu exits", counts->ioctls,
 	       counts->done, counts->runs, counts->exits);
 	EXPECT_LT(rounds / 2, whole);
