@@ -140,6 +140,67 @@ TEST(sregs)
 	vcpu_run_done(vcpu);
 }
 
+/* ---- PDPTEs, which a CPU loads with CR3 and keeps ---- */
+
+#define PAE_CODE	GUEST_LOW
+#define PAE_PDPT	(GUEST_LOW + 0x1000)
+#define PAE_PD(i)	(GUEST_LOW + 0x2000 + (i) * 0x1000)
+#define PAE_PAGE(i)	(GUEST_FREE + (i) * HUGE_SIZE)
+
+#define LOAD_OUT	"\xa1\x00\x00\x00\x40\xe7\x80"		/* MOV EAX, [1G]; OUT 0x80, EAX */
+#define CHANGE_CR4	"\x0f\x20\xe0\x35\x00\x04\x00\x00\x0f\x22\xe0"	/* XOR of OSXMMEXCPT */
+#define LOAD_CR3	"\x0f\x20\xd8\x0f\x22\xd8"
+
+static const char pae_code[] = LOAD_OUT CHANGE_CR4 LOAD_OUT LOAD_CR3 LOAD_OUT CHANGE_CR4 LOAD_OUT;
+
+static void pae_start(struct vcpu *vcpu)
+{
+	u64 *pdpt = guest_ptr(vcpu->vm, PAE_PDPT);
+	struct kvm_sregs s;
+
+	memcpy(guest_ptr(vcpu->vm, PAE_CODE), pae_code, sizeof(pae_code));
+	for (int i = 0; i < 2; i++) {
+		*(u64 *)guest_ptr(vcpu->vm, PAE_PD(i)) = PAE_PAGE(i) | PTE_P | PTE_PS;
+		*(u32 *)guest_ptr(vcpu->vm, PAE_PAGE(i)) = i;
+	}
+	pdpt[0] = (GUEST_PML4 + 0x2000) | PTE_P;
+	pdpt[1] = PAE_PD(0) | PTE_P;
+	pdpt[2] = pdpt[3] = 0;
+	vcpu_start32(vcpu, PAE_CODE);
+	s = vcpu_sregs(vcpu);
+	s.cr3 = PAE_PDPT;
+	s.cr4 = 1 << 5;
+	s.cr0 |= 1u << 31;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
+}
+
+static u32 pae_page(struct vcpu *vcpu)
+{
+	vcpu_run_exit(vcpu, KVM_EXIT_IO);
+	return *(u32 *)((char *)vcpu->run + vcpu->run->io.data_offset);
+}
+
+/* To look at them loads none, nor does what is refused: SDM vol. 3, 4.4.1. */
+TEST(pdptes)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_sregs2 s;
+
+	if (!host_is_intel())
+		SKIP(return, "SVM's nested paging reads them from memory");
+	pae_start(vcpu);
+	EXPECT_EQ(0, pae_page(vcpu));
+	((u64 *)guest_ptr(vm, PAE_PDPT))[1] = PAE_PD(1) | PTE_P;
+	do_ioctl(vcpu->fd, KVM_GET_SREGS2, &s);
+	EXPECT_EQ(0, pae_page(vcpu));
+	EXPECT_EQ(1, pae_page(vcpu));
+	s.pdptrs[1] = PAE_PD(0) | PTE_P;
+	s.cr4 |= 1ull << 31;
+	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SREGS2, &s));
+	EXPECT_EQ(1, pae_page(vcpu));
+}
+
 /* At creation: what a CPU is after RESET (SDM 3A, table 9-1). */
 TEST(at_reset)
 {

@@ -72,28 +72,44 @@ void pdptrs_set(struct vcpu *vcpu, const u64 *pdptrs)
 }
 
 /**
- * pdptrs_load() - load the four PDPTEs of PAE paging
+ * pdptrs_read() - the four PDPTEs of PAE paging, as they are in memory
  * @vcpu:	the vCPU
  * @cr3:	where they are
+ * @pdptrs:	where they go
  *
- * Context: takes vm->srcu; may sleep. Return: false, with nothing changed, if
- * one of them has a reserved bit, or there is no memory there: a #GP.
+ * Context: takes vm->srcu; may sleep. Return: false if one of them has a reserved
+ * bit, or there is no memory there: a #GP.
  */
-bool pdptrs_load(struct vcpu *vcpu, u64 cr3)
+bool pdptrs_read(struct vcpu *vcpu, u64 cr3, u64 *pdptrs)
 {
 	/* Bits 2:1, 8:5 and those above the address (SDM vol. 3, table 4-8). */
 	u64 reserved = (~0ULL << vcpu->arch.cpuid.max_phyaddr) | 0x1e6;
-	u64 pdptrs[4];
 	int i, idx, r;
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = guest_read(vcpu->vm, cr3 & 0xffffffe0, pdptrs, sizeof(pdptrs));
+	r = guest_read(vcpu->vm, cr3 & 0xffffffe0, pdptrs, 4 * sizeof(*pdptrs));
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r)
 		return false;
 	for (i = 0; i < 4; i++)
 		if ((pdptrs[i] & 1) && (pdptrs[i] & reserved))
 			return false;
+	return true;
+}
+
+/**
+ * pdptrs_load() - load the four PDPTEs of PAE paging
+ * @vcpu:	the vCPU
+ * @cr3:	where they are
+ *
+ * Context and return: as pdptrs_read(); false: with nothing changed.
+ */
+bool pdptrs_load(struct vcpu *vcpu, u64 cr3)
+{
+	u64 pdptrs[4];
+
+	if (!pdptrs_read(vcpu, cr3, pdptrs))
+		return false;
 	pdptrs_set(vcpu, pdptrs);
 	return true;
 }

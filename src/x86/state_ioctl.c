@@ -143,7 +143,7 @@ static void set_segments(struct vcpu *vcpu, const struct kvm_sregs *s)
 }
 
 static void set_control_registers(struct vcpu *vcpu, const struct kvm_sregs *s,
-				  bool have_pdptrs)
+				  const u64 *pdptrs)
 {
 	vcpu->arch.cr2 = s->cr2;
 	/* KVM ignores a CR8 that is out of range, and so do we. */
@@ -152,7 +152,9 @@ static void set_control_registers(struct vcpu *vcpu, const struct kvm_sregs *s,
 	vcpu->arch.cr0 = s->cr0 | X86_CR0_ET;
 	vcpu->arch.cr4 = s->cr4;
 	/* The vendor takes them along. Bad ones are the guest's to fault on. */
-	if (is_pae_paging(vcpu) && !have_pdptrs)
+	if (pdptrs)
+		pdptrs_set(vcpu, pdptrs);
+	else if (is_pae_paging(vcpu))
 		pdptrs_load(vcpu, s->cr3);
 	static_call(vendor_efer_changed)(vcpu);
 	static_call(vendor_cr0_changed)(vcpu);
@@ -170,8 +172,8 @@ static void unhalt_after_reset(struct vcpu *vcpu, const struct kvm_sregs *s)
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
-static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s,
-			    bool have_pdptrs)
+/* @pdptrs: of PAE paging, as user space has them; NULL: from where CR3 points */
+static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s, const u64 *pdptrs)
 {
 	int r;
 
@@ -181,7 +183,7 @@ static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s,
 	if (r)
 		return r;
 	/* Control registers first: what a segment means depends on the mode. */
-	set_control_registers(vcpu, s, have_pdptrs);
+	set_control_registers(vcpu, s, pdptrs);
 	set_segments(vcpu, s);
 	unhalt_after_reset(vcpu, s);
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
@@ -198,7 +200,7 @@ static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s,
 int state_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *s)
 {
 	unsigned int vector;
-	int r = set_sregs_common(vcpu, s, false);
+	int r = set_sregs_common(vcpu, s, NULL);
 
 	if (r)
 		return r;
@@ -242,8 +244,8 @@ static long get_sregs2(void *obj, void *arg, unsigned long raw)
 	s->flags = 0;
 	if (is_pae_paging(vcpu)) {
 		/* Hardware may have loaded them since: from where CR3 points. */
-		pdptrs_load(vcpu, s->cr3);
-		memcpy(s->pdptrs, vcpu->arch.pdptrs, sizeof(s->pdptrs));
+		if (!pdptrs_read(vcpu, s->cr3, s->pdptrs))
+			memcpy(s->pdptrs, vcpu->arch.pdptrs, sizeof(s->pdptrs));
 		s->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	}
 	return 0;
@@ -255,18 +257,10 @@ static long set_sregs2(void *obj, void *arg, unsigned long raw)
 	struct vcpu *vcpu = obj;
 	bool valid = s->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	bool pae = (s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA);
-	u64 old[4];
-	int r;
 
 	if ((s->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) || (valid && !pae))
 		return -EINVAL;
-	memcpy(old, vcpu->arch.pdptrs, sizeof(old));
-	if (valid)
-		pdptrs_set(vcpu, s->pdptrs);
-	r = set_sregs_common(vcpu, arg, valid);
-	if (r && valid)
-		pdptrs_set(vcpu, old);
-	return r;
+	return set_sregs_common(vcpu, arg, valid ? s->pdptrs : NULL);
 }
 
 static long get_fpu(void *obj, void *arg, unsigned long raw)

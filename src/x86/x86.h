@@ -176,6 +176,7 @@ u64 efer_allowed(void);
 bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
 bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
 bool is_pae_paging(struct vcpu *vcpu);
+bool pdptrs_read(struct vcpu *vcpu, u64 cr3, u64 *pdptrs);
 bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
 void pdptrs_set(struct vcpu *vcpu, const u64 *pdptrs);
 
