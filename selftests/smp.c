@@ -477,8 +477,7 @@ TEST(run_before_created)
 	struct sigaction sa = { .sa_handler = on_signal };
 	pthread_t guesser, watch;
 
-	if (!strstr(device_path(), "minikvm"))
-		SKIP(return, "KVM waits for the guest, if with fewer locks held");
+	SKIP_ON_STOCK("waits for the guest, if with fewer locks held");
 	sigaction(SIGUSR1, &sa, NULL);
 	for (int i = 0; i < 50 && !creator_waited; i++) {
 		int vm = vm_that_spins(), fd;
