@@ -76,7 +76,7 @@ static void reclaim(struct work_struct *work)
 	}
 }
 
-static DECLARE_WORK(reclaim_work, reclaim);
+static DECLARE_DELAYED_WORK(reclaim_work, reclaim);
 
 /**
  * reclaim_add() - collect a tree that was unlinked
@@ -101,7 +101,8 @@ void reclaim_tables(struct list_head *dead)
 	spin_lock(&dead_lock);
 	list_splice_tail_init(dead, &dead_tables);
 	spin_unlock(&dead_lock);
-	queue_work(reclaim_wq, &reclaim_work);
+	/* A tick later: what goes at once shares the grace period, and who unlinks does not wake us. */
+	queue_delayed_work(reclaim_wq, &reclaim_work, 1);
 }
 
 /**
@@ -132,5 +133,6 @@ int reclaim_init(void)
 /* All VMs are gone: what they left is freed when this returns. */
 void reclaim_exit(void)
 {
+	flush_delayed_work(&reclaim_work);
 	destroy_workqueue(reclaim_wq);
 }
