@@ -72,10 +72,14 @@ static long percpu_free_kb(void)
 	return pages * (PAGE_SIZE / 1024);
 }
 
-/* What a kernel that watches keeps of all objects, in use or not. */
-static bool is_watchers(const char *cache)
+/*
+ * What a kernel that watches keeps of all objects, in use or not; and the addresses that vmalloc
+ * keeps until it flushes for many of them at once, on 6.12 one by one: VmallocUsed has the pages.
+ */
+static bool is_kept(const char *cache)
 {
-	return !strncmp(cache, "debug_objects", 13) || !strncmp(cache, "kmemleak", 8);
+	return !strncmp(cache, "debug_objects", 13) || !strncmp(cache, "kmemleak", 8) ||
+	       !strcmp(cache, "vmap_area");
 }
 
 static void take_snapshot(struct snapshot *s)
@@ -89,7 +93,7 @@ static void take_snapshot(struct snapshot *s)
 	while (f && s->nr_caches < MAX_CACHES && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%47s %ld", s->caches[s->nr_caches].name,
 			   &s->caches[s->nr_caches].objects) == 2 &&
-		    !is_watchers(s->caches[s->nr_caches].name))
+		    !is_kept(s->caches[s->nr_caches].name))
 			s->nr_caches++;
 	if (f)
 		fclose(f);
