@@ -419,6 +419,8 @@ TEST(entry_refused_with_event)
 	struct kvm_vcpu_events events;
 	struct kvm_regs good, bad;
 
+	if (!host_is_intel())
+		SKIP_ON_STOCK("enters what SVM does not refuse");
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);
 	vcpu->run->immediate_exit = 1;
 	ASSERT_EQ(EINTR, vcpu_run_once(vcpu));
