@@ -371,7 +371,7 @@ static int uffd_open(void *mem, u64 size)
 	struct uffdio_register area = {
 		.range = { (u64)mem, size }, .mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);	/* else poll() fails */
 
 	if (fd >= 0) {
 		do_ioctl(fd, UFFDIO_API, &api);
@@ -425,6 +425,7 @@ TEST_F(slots, deletion_waits_for_emulation)
 	vcpu_start64(self->vcpu, guest_outs, 0);
 	ASSERT_EQ(0, pthread_create(&runs, NULL, run_to_out, self->vcpu));
 	ASSERT_EQ(1, poll(&missing, 1, 60000));
+	ASSERT_EQ(POLLIN, missing.revents);
 	ASSERT_EQ(0, pthread_create(&deletes, NULL, delete_slot, mem));
 	while (!__atomic_load_n(&deletion.begun, __ATOMIC_SEQ_CST))
 		usleep(1000);
