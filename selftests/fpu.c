@@ -578,7 +578,7 @@ static __guest void guest_long(void)
 TEST(signals)
 {
 	struct vm *vm = vm_create(0);
-	struct vcpu *vcpu = vcpu_create(vm, 0, guest_long, 0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
 	struct itimerval it = { { 0, 3000 }, { 0, 3000 } };
 	struct sigaction sa = { .sa_handler = clobber };
 	int err, tries = 20;

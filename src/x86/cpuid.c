@@ -265,7 +265,7 @@ void cpuid_runtime(struct vcpu *vcpu)
 	derive_words(&vcpu->arch.cpuid);
 }
 
-/* More than a table's entry has room for no CPU has, and no shift of ours is for: SDM vol. 3, 4.1.4. */
+/* As many as a table's entry has room for (SDM vol. 3, 4.1.4); what is shifted by more is undefined. */
 #define PHYS_BITS_MAX	52u
 
 static u8 phys_bits(struct cpuid_model *m)

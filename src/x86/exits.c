@@ -6,11 +6,11 @@
  */
 #include <linux/moduleparam.h>
 #include <linux/percpu.h>
+#include <asm/cpu.h>
 #include <asm/debugreg.h>
 #include <asm/kvm_para.h>
 #include <asm/trapnr.h>
 #include <minikvm/bus.h>
-#include "compat/split_lock.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -512,8 +512,9 @@ static bool checks_alignment(struct vcpu *vcpu)
 }
 
 /*
- * One that the guest has not asked for is for a split lock, and the host's: it warns,
- * and lets the guest go on, or has this thread die.
+ * One that the guest has not asked for is for a split lock, which a host that watches for
+ * them sees in guests as well. What becomes of it is the host's to decide (its command
+ * line's split_lock_detect=): it may sleep, and lets the guest go on, or has this thread die.
  */
 static int exception_ac(struct vcpu *vcpu)
 {
@@ -523,7 +524,7 @@ static int exception_ac(struct vcpu *vcpu)
 		queue_exception_ec(vcpu, X86_TRAP_AC, error_code);
 		return 1;
 	}
-	if (compat_guest_split_lock(linear_rip(vcpu)))
+	if (handle_guest_split_lock(linear_rip(vcpu)))
 		return 1;
 	vcpu->run->exit_reason = KVM_EXIT_EXCEPTION;
 	vcpu->run->ex.exception = X86_TRAP_AC;
