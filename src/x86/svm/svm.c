@@ -232,8 +232,12 @@ static void load(struct vcpu *vcpu, int cpu)
 		svm->vmcb->control.clean = 0;
 		svm->last_cpu = cpu;
 	}
-	/* FS, GS, TR, LDTR and the syscall MSRs of this thread: APM 15.5.2. */
-	asm volatile("vmsave %%rax" : : "a" (c->host_state_pa) : "memory");
+	/*
+	 * FS, GS, TR, LDTR and the syscall MSRs of this thread: APM 15.5.2. On a CPU that a
+	 * reboot has taken SVME from, #UD; nothing is entered there, nothing loads them.
+	 */
+	asm volatile("1: vmsave %%rax\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "a" (c->host_state_pa) : "memory");
 	svm->entry.host_pa = c->host_state_pa;
 	if (c->last != vcpu) {
 		c->last = vcpu;
