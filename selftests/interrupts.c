@@ -250,6 +250,94 @@ TEST(hlt_in_kernel)
 	vcpu_run_done(vcpu);
 }
 
+/*
+ * A guest whose HLT is replaced in memory, by way of a page table, while its CPU
+ * still has the old translation: it is for a CPU to say which of the two is
+ * executed. Where HLT exits and does not say how long it is, it is not there any
+ * more. Whatever becomes of that: who has halted stands behind HLT, not at it.
+ */
+asm(".pushsection .rodata\n"
+    "remaps: mov %rsi, (%rdi)\n"
+    "remapped: hlt\n"
+    "ret\n"
+    ".popsection\n");
+extern char remaps[], remapped[];
+
+#define REMAPPED_HLT	(GVA_TEST + (remapped - remaps))
+#define PAGES_HLT	GUEST_FREE
+#define PAGES_OTHER	(GUEST_FREE + 0x1000)
+#define HALTS_AT_HLT	"halts also where it does not get past the HLT"
+
+static __guest u64 *last_level_entry(u64 gva)
+{
+	u64 *table = (u64 *)GUEST_PML4;
+	int shift;
+
+	for (shift = 39; shift > 12; shift -= 9)
+		table = (u64 *)(table[gva >> shift & 511] & ~0xfffull);
+	return &table[gva >> 12 & 511];
+}
+
+static __guest void not_the_hlt(struct trap_frame *f)
+{
+	GUEST_ASSERT_EQ(REMAPPED_HLT, f->rip);
+	GUEST_DONE();
+}
+
+static __guest void guest_remap(u64 entry)
+{
+	void (*code)(u64 *pte, u64 entry) = (void *)GVA_TEST;
+
+	guest_handlers[6] = not_the_hlt;
+	guest_handlers[14] = not_the_hlt;
+	code(last_level_entry(GVA_TEST), entry);
+}
+
+/* As far as it gets; and is it said, in the way of such a VM, that it has halted? */
+static bool remap_hlt(struct vcpu *vcpu, bool irqchip)
+{
+	struct kvm_mp_state mp;
+
+	memcpy(guest_ptr(vcpu->vm, PAGES_HLT), remaps, 16);
+	/* No instruction, of any CPU; the emulator knows nothing of it. */
+	memcpy(guest_ptr(vcpu->vm, PAGES_OTHER) + (remapped - remaps), "\x0f\x04", 2);
+	vm_map_page(vcpu->vm, GVA_TEST, PAGES_HLT, 0);
+	alarm_in_ms(50);
+	if (!vcpu_run_once(vcpu) && vcpu->run->exit_reason == KVM_EXIT_IO &&
+	    vcpu_report(vcpu).kind != REPORT_DONE)
+		die("neither HLT nor what replaced it");
+	if (!irqchip)
+		return vcpu->run->exit_reason == KVM_EXIT_HLT;
+	do_ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp);
+	return mp.mp_state == KVM_MP_STATE_HALTED;
+}
+
+TEST(hlt_undecodable)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_remap, PAGES_OTHER | PTE_P);
+
+	SKIP_ON_STOCK(HALTS_AT_HLT);
+	if (remap_hlt(vcpu, true)) {
+		EXPECT_EQ(REMAPPED_HLT + 1, vcpu_regs(vcpu).rip);
+	} else if (vcpu->run->exit_reason != KVM_EXIT_IO) {
+		EXPECT_EQ(KVM_EXIT_INTERNAL_ERROR, vcpu->run->exit_reason);
+	}
+}
+
+TEST(hlt_unmapped)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_remap, 0);
+
+	SKIP_ON_STOCK(HALTS_AT_HLT);
+	if (remap_hlt(vcpu, false)) {
+		EXPECT_EQ(REMAPPED_HLT + 1, vcpu_regs(vcpu).rip);
+	} else {
+		EXPECT_EQ(KVM_EXIT_IO, vcpu->run->exit_reason);
+	}
+}
+
 /* ---- PIC: GSI 0..15 as at reset ---- */
 
 #define PIC1		0x20

@@ -271,15 +271,22 @@ static int exit_mmio(struct vcpu *vcpu)
 
 /* --- Halts. --- */
 
-/* A debugger that steps over it finds a vCPU that sleeps behind it. */
+/*
+ * A debugger that steps over it finds a vCPU that sleeps behind it. Who can't get
+ * past it, for its bytes are there no more, has not halted.
+ */
 static int exit_hlt(struct vcpu *vcpu)
 {
-	int r;
+	u64 rip = vcpu->arch.rip;
+	int r = vcpu_skip(vcpu);
 
-	if (vcpu->arch.lapic)
+	if (unlikely(vcpu->arch.rip == rip))
+		return r;
+	if (vcpu->arch.lapic) {
 		vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
-	r = vcpu_skip(vcpu);
-	if (r <= 0 || vcpu->arch.lapic)
+		return r;
+	}
+	if (r <= 0)
 		return r;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return 0;
