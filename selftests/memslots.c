@@ -128,6 +128,7 @@ TEST_F(slots, refused)
 	/* moving onto another */
 	EXPECT_EQ(EEXIST, vm_set_slot(vm, 2, 0, BASE + 4 * P, P, mem));
 	EXPECT_EQ(EEXIST, vm_set_slot(vm, 1, 0, BASE + 5 * P, 4 * P, mem));
+	EXPECT_EQ(EEXIST, vm_set_slot(vm, 1, 0, BASE + 3 * P, 4 * P, mem));
 
 	/* an existing slot keeps its size, its memory and whether it is read-only */
 	EXPECT_EQ(EINVAL, vm_set_slot(vm, 1, 0, BASE + 4 * P, 3 * P, mem));
@@ -190,9 +191,12 @@ TEST_F(slots, move)
 	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE));
 	EXPECT_EQ(0x11, guest_read(self->vcpu, BASE + P));
 	EXPECT_EQ(0x22, guest_read(self->vcpu, BASE + 2 * P));
+	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, BASE, 4 * P, mem));
+	EXPECT_EQ(0x11, guest_read(self->vcpu, BASE));
+	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE + 4 * P));
 	/* far away, and back */
 	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, BASE + 0x40000000, 4 * P, mem));
-	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE + P));
+	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE));
 	EXPECT_EQ(0x22, guest_read(self->vcpu, BASE + 0x40000000 + P));
 	ASSERT_EQ(0, vm_set_slot(self->vm, 1, 0, BASE, 4 * P, mem));
 	EXPECT_EQ(0x11, guest_read(self->vcpu, BASE));

@@ -48,9 +48,9 @@ static struct kvm_dirty_gfn *entry_at(const struct dirty_ring *ring, u32 index)
 static bool any_slot_logged(struct vm *vm)
 {
 	struct memslot *slot;
-	unsigned long id;
+	unsigned int id;
 
-	xa_for_each(&vm->slots.by_id, id, slot)
+	for (id = 0; (slot = memslots_next(vm, &id)); id++)
 		if (slot->log)
 			return true;
 	return false;

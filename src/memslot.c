@@ -8,7 +8,11 @@
  * until it is published, nobody can have acted on its absence but by an exit
  * to user space.
  */
+#include <linux/gfp.h>
+#include <linux/lockdep.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 #include <linux/uaccess.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/mmu.h>
@@ -17,21 +21,124 @@
 /* KVM's own limit: page numbers within a slot fit an int. */
 #define SLOT_PAGES_MAX	((1UL << 31) - 1)
 
+/* --- By guest frame: slots never overlap, so they are in order. --- */
+
+struct gfn_range {
+	gfn_t first, last;
+};
+
+static struct memslot *slot_of(struct latch_tree_node *node)
+{
+	return container_of(node, struct memslot, gfn_node);
+}
+
+static __always_inline bool starts_before(struct latch_tree_node *a, struct latch_tree_node *b)
+{
+	return slot_of(a)->base_gfn < slot_of(b)->base_gfn;
+}
+
+/* 0: they have a frame in common. */
+static __always_inline int compare(void *key, struct latch_tree_node *node)
+{
+	const struct memslot *slot = slot_of(node);
+	const struct gfn_range *range = key;
+
+	if (range->last < slot->base_gfn)
+		return -1;
+	return range->first > memslot_last(slot);
+}
+
+static const struct latch_tree_ops by_gfn_ops = { .less = starts_before, .comp = compare };
+
+static struct memslot *find_in(struct memslots *s, gfn_t first, gfn_t last)
+{
+	struct gfn_range range = { first, last };
+	struct latch_tree_node *node = latch_tree_find(&range, &s->by_gfn, &by_gfn_ops);
+
+	return node ? slot_of(node) : NULL;
+}
+
+/**
+ * memslot_find() - the slot of a guest frame
+ * @vm:		the VM; its srcu is held for as long as the slot is used
+ * @gfn:	guest frame
+ *
+ * Context: any. Return: the slot or NULL. O(log n).
+ */
+struct memslot *memslot_find(struct vm *vm, gfn_t gfn)
+{
+	lockdep_assert(srcu_read_lock_held(&vm->srcu));
+	return find_in(&vm->slots, gfn, gfn);
+}
+
+/* --- By user space's number: vm->slots_lock is held. --- */
+
+/* Where a slot is noted, or NULL: there was never one with such a number. */
+static struct memslot **id_place(struct memslots *s, unsigned int id)
+{
+	struct memslot **page = s->by_id[id / MEMSLOTS_PER_PAGE];
+
+	return page ? page + id % MEMSLOTS_PER_PAGE : NULL;
+}
+
+static int id_place_make(struct memslots *s, unsigned int id)
+{
+	struct memslot ***page = &s->by_id[id / MEMSLOTS_PER_PAGE];
+
+	if (!*page)
+		*page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	return *page ? 0 : -ENOMEM;
+}
+
+/**
+ * memslot_by_id() - the slot that user space knows by a number
+ * @vm:	the VM; its slots_lock is held
+ * @id:	number
+ *
+ * Return: the slot or NULL.
+ */
+struct memslot *memslot_by_id(struct vm *vm, unsigned int id)
+{
+	struct memslot **place;
+
+	if (id >= MEMSLOTS_MAX)
+		return NULL;
+	place = id_place(&vm->slots, array_index_nospec(id, MEMSLOTS_MAX));
+	return place ? *place : NULL;
+}
+
+/**
+ * memslots_next() - go through all slots
+ * @vm:	the VM; its slots_lock is held, or nobody uses it any more
+ * @id:	the number to begin with; that of the slot on return
+ *
+ * Return: the slot or NULL.
+ */
+struct memslot *memslots_next(struct vm *vm, unsigned int *id)
+{
+	struct memslot **place;
+
+	for (; *id < MEMSLOTS_MAX; ++*id) {
+		place = id_place(&vm->slots, *id);
+		if (place && *place)
+			return *place;
+	}
+	return NULL;
+}
+
+/* --- Life. --- */
+
 /**
  * memslots_init() - no slots yet
  * @vm: the VM
- *
- * Return: 0.
  */
-int memslots_init(struct vm *vm)
+void memslots_init(struct vm *vm)
 {
 	struct memslots *s = &vm->slots;
 
-	mt_init_flags(&s->by_gfn, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
-	xa_init(&s->by_id);
+	seqcount_latch_init(&s->by_gfn.seq);
 	rwlock_init(&s->hva_lock);
 	s->by_hva = RB_ROOT_CACHED;
-	return 0;
 }
 
 static void slot_free(struct memslot *slot)
@@ -47,37 +154,15 @@ static void slot_free(struct memslot *slot)
 void memslots_destroy(struct vm *vm)
 {
 	struct memslot *slot;
-	unsigned long id;
+	unsigned int i;
 
-	xa_for_each(&vm->slots.by_id, id, slot)
+	for (i = 0; (slot = memslots_next(vm, &i)); i++)
 		slot_free(slot);
-	xa_destroy(&vm->slots.by_id);
-	mtree_destroy(&vm->slots.by_gfn);
+	for (i = 0; i < ARRAY_SIZE(vm->slots.by_id); i++)
+		free_page((unsigned long)vm->slots.by_id[i]);
 }
 
-/**
- * memslot_find() - the slot of a guest frame
- * @vm:		the VM; its srcu is held for as long as the slot is used
- * @gfn:	guest frame
- *
- * Context: any. Return: the slot or NULL. O(log n).
- */
-struct memslot *memslot_find(struct vm *vm, gfn_t gfn)
-{
-	return mtree_load(&vm->slots.by_gfn, gfn);
-}
-
-/**
- * memslot_by_id() - the slot that user space knows by a number
- * @vm:	the VM; its srcu or slots_lock is held
- * @id:	number
- *
- * Return: the slot or NULL.
- */
-struct memslot *memslot_by_id(struct vm *vm, unsigned int id)
-{
-	return xa_load(&vm->slots.by_id, id);
-}
+/* --- By host address. --- */
 
 static void clip(struct hva_walk *walk, const struct memslot *slot)
 {
@@ -150,15 +235,21 @@ static int check_change(const struct memslot *old,
 	return 0;
 }
 
-static bool overlaps(struct vm *vm, gfn_t first, gfn_t last, const struct memslot *self)
+static bool taken(struct vm *vm, gfn_t first, gfn_t last)
 {
-	unsigned long index = first;
-	struct memslot *slot;
+	return first <= last && find_in(&vm->slots, first, last);
+}
 
-	mt_for_each(&vm->slots.by_gfn, slot, index, last)
-		if (slot != self)
-			return true;
-	return false;
+/* Is there another slot than @self, which may be NULL, at the place of @slot? */
+static bool overlaps(struct vm *vm, const struct memslot *slot, const struct memslot *self)
+{
+	gfn_t first = slot->base_gfn, last = memslot_last(slot);
+
+	if (!self || self->base_gfn > last || memslot_last(self) < first)
+		return taken(vm, first, last);
+	/* They have the same size: one end sticks out. */
+	return first < self->base_gfn ? taken(vm, first, self->base_gfn - 1) :
+					taken(vm, memslot_last(self) + 1, last);
 }
 
 /* --- Publication: vm->slots_lock held. --- */
@@ -181,17 +272,14 @@ static void unlink_hva(struct vm *vm, struct memslot *slot)
 	write_unlock(&vm->slots.hva_lock);
 }
 
-static int publish_gfn(struct vm *vm, struct memslot *slot)
+static void link_gfn(struct vm *vm, struct memslot *slot)
 {
-	return mtree_store_range(&vm->slots.by_gfn, slot->base_gfn, memslot_last(slot), slot,
-				 GFP_KERNEL_ACCOUNT);
+	latch_tree_insert(&slot->gfn_node, &vm->slots.by_gfn, &by_gfn_ops);
 }
 
-/* The tree may need memory to forget something, and may not get it. */
-static int unpublish_gfn(struct vm *vm, struct memslot *slot)
+static void unlink_gfn(struct vm *vm, struct memslot *slot)
 {
-	mtree_erase(&vm->slots.by_gfn, slot->base_gfn);
-	return mtree_load(&vm->slots.by_gfn, slot->base_gfn) ? -ENOMEM : 0;
+	latch_tree_erase(&slot->gfn_node, &vm->slots.by_gfn, &by_gfn_ops);
 }
 
 /* Pairs with vcpu_memslot(): the slots first, their generation then. */
@@ -217,30 +305,20 @@ static struct memslot *slot_new(struct vm *vm, const struct kvm_userspace_memory
 /* A new place for a slot: is it free, and within what tables can map? */
 static int check_place(struct vm *vm, const struct memslot *slot, const struct memslot *self)
 {
-	if (overlaps(vm, slot->base_gfn, memslot_last(slot), self))
+	if (overlaps(vm, slot, self))
 		return -EEXIST;
 	return memslot_last(slot) > mmu_max_gfn() ? -EINVAL : 0;
 }
 
 /*
- * Make a slot known, to who looks for it by address last: whoever found it
+ * Make a slot known, to who looks for it by guest frame last: whoever found it
  * there may map its memory, and then the notifier must find it too.
  */
-static int publish(struct vm *vm, struct memslot *slot)
+static void publish(struct vm *vm, struct memslot *slot)
 {
-	struct memslot *before = memslot_by_id(vm, slot->id);
-	int r = xa_err(xa_store(&vm->slots.by_id, slot->id, slot, GFP_KERNEL_ACCOUNT));
-
-	if (r)
-		return r;
+	*id_place(&vm->slots, slot->id) = slot;
 	link_hva(vm, slot);
-	r = publish_gfn(vm, slot);
-	if (r) {
-		unlink_hva(vm, slot);
-		/* Its place in the array is there: this needs no memory. */
-		xa_store(&vm->slots.by_id, slot->id, before, GFP_KERNEL_ACCOUNT);
-	}
-	return r;
+	link_gfn(vm, slot);
 }
 
 static int create(struct vm *vm, const struct kvm_userspace_memory_region *r)
@@ -250,15 +328,14 @@ static int create(struct vm *vm, const struct kvm_userspace_memory_region *r)
 
 	if (!slot)
 		return -ENOMEM;
-	ret = check_place(vm, slot, NULL);
+	ret = check_place(vm, slot, NULL) ?: id_place_make(&vm->slots, slot->id);
 	if (!ret && memslot_logged(slot))
 		ret = dirty_log_alloc(vm, slot);
-	if (!ret)
-		ret = publish(vm, slot);
 	if (ret) {
 		slot_free(slot);
 		return ret;
 	}
+	publish(vm, slot);
 	vm->slots.npages += slot->npages;
 	vm->slots.nslots++;
 	changed(vm);
@@ -273,56 +350,37 @@ static void retire(struct vm *vm)
 	vm_wait_readers(&vm->srcu);
 }
 
-static int delete(struct vm *vm, struct memslot *slot)
+static void delete(struct vm *vm, struct memslot *slot)
 {
-	int r = unpublish_gfn(vm, slot);
-
-	if (r)
-		return r;
-	xa_erase(&vm->slots.by_id, slot->id);
+	unlink_gfn(vm, slot);
+	*id_place(&vm->slots, slot->id) = NULL;
 	retire(vm);
 	mmu_slot_removed(vm, slot);
 	unlink_hva(vm, slot);
 	vm->slots.npages -= slot->npages;
 	vm->slots.nslots--;
 	slot_free(slot);
-	return 0;
 }
 
-/*
- * The old slot is gone from the guest before the new one appears, as for two
- * ioctls. If there is no memory for the new place, the old one is whole still.
- */
-static int move(struct vm *vm, struct memslot *old, struct memslot *new)
+/* The old slot is gone from the guest before the new one appears, as for two ioctls. */
+static void move(struct vm *vm, struct memslot *old, struct memslot *new)
 {
-	int r = check_place(vm, new, old) ?: unpublish_gfn(vm, old);
-
-	if (r)
-		return r;
-	r = publish(vm, new);
-	if (r) {
-		/* There was room for it just now. */
-		WARN_ON(publish_gfn(vm, old));
-		return r;
-	}
+	unlink_gfn(vm, old);
+	publish(vm, new);
 	retire(vm);
 	mmu_slot_removed(vm, old);
 	unlink_hva(vm, old);
 	mmu_slot_created(vm, new);
-	return 0;
 }
 
-/* Same place, other flags: the entry of the range is replaced in one store. */
-static int change_flags(struct vm *vm, struct memslot *old, struct memslot *new)
+/* Same place, other flags: the guest finds the one slot or the other, never none. */
+static void change_flags(struct vm *vm, struct memslot *old, struct memslot *new)
 {
-	int r = publish(vm, new);
-
-	if (r)
-		return r;
+	publish(vm, new);
+	unlink_gfn(vm, old);
 	retire(vm);
 	mmu_slot_flags_changed(vm, old, new);
 	unlink_hva(vm, old);
-	return 0;
 }
 
 static int change(struct vm *vm, struct memslot *old,
@@ -340,22 +398,22 @@ static int change(struct vm *vm, struct memslot *old,
 	new = slot_new(vm, r);
 	if (!new)
 		return -ENOMEM;
-	if (r->flags & KVM_MEM_LOG_DIRTY_PAGES) {
-		/* A slot that stays logged keeps its log. */
-		if (old->log)
-			new->log = old->log;
-		else
-			ret = dirty_log_alloc(vm, new);
-	}
-	if (!ret)
-		ret = moves ? move(vm, old, new) : change_flags(vm, old, new);
+	if (moves)
+		ret = check_place(vm, new, old);
+	if (!ret && memslot_logged(new) && !old->log)
+		ret = dirty_log_alloc(vm, new);
 	if (ret) {
-		if (new->log == old->log)
-			new->log = NULL;
 		slot_free(new);
 		return ret;
 	}
-	if (new->log == old->log)
+	/* A slot that stays logged keeps its log. */
+	if (memslot_logged(new) && old->log)
+		new->log = old->log;
+	if (moves)
+		move(vm, old, new);
+	else
+		change_flags(vm, old, new);
+	if (memslot_logged(new))
 		old->log = NULL;
 	slot_free(old);
 	return 0;
@@ -378,7 +436,10 @@ int memslot_set(struct vm *vm, const struct kvm_userspace_memory_region *r)
 	if (ret)
 		return ret;
 	old = memslot_by_id(vm, r->slot);
-	if (!r->memory_size)
-		return old ? delete(vm, old) : -EINVAL;
-	return old ? change(vm, old, r) : create(vm, r);
+	if (r->memory_size)
+		return old ? change(vm, old, r) : create(vm, r);
+	if (!old)
+		return -EINVAL;
+	delete(vm, old);
+	return 0;
 }

@@ -93,9 +93,7 @@ static struct vm *vm_alloc(unsigned long type)
 		goto err_free;
 	if (init_srcu_struct(&vm->irq_srcu))
 		goto err_srcu;
-	r = memslots_init(vm);
-	if (r)
-		goto err_irq_srcu;
+	memslots_init(vm);
 	r = io_bus_init(vm);
 	if (r)
 		goto err_slots;
@@ -124,7 +122,6 @@ err_bus:
 	io_bus_destroy(vm);
 err_slots:
 	memslots_destroy(vm);
-err_irq_srcu:
 	cleanup_srcu_struct(&vm->irq_srcu);
 err_srcu:
 	cleanup_srcu_struct(&vm->srcu);

@@ -12,10 +12,9 @@
 
 #include <linux/interval_tree.h>
 #include <linux/kvm.h>
-#include <linux/maple_tree.h>
 #include <linux/mm.h>
+#include <linux/rbtree_latch.h>
 #include <linux/spinlock.h>
-#include <linux/xarray.h>
 #include <minikvm/types.h>
 
 /* As many as KVM says it has: 15 bits of slot id, less its private three. */
@@ -30,12 +29,16 @@ struct memslot {
 	u32 flags;			/* KVM_MEM_* */
 	u16 id;
 	struct dirty_log *log;		/* NULL: not logged */
+	struct latch_tree_node gfn_node;
 	struct interval_tree_node hva_node;
 };
 
+#define MEMSLOTS_PER_PAGE	(PAGE_SIZE / sizeof(struct memslot *))
+
 struct memslots {
-	struct maple_tree by_gfn;	/* gfn range -> memslot; RCU inside SRCU */
-	struct xarray by_id;
+	struct latch_tree_root by_gfn;	/* readers: vm->srcu */
+	/* Pages of pointers, each there from the first slot in it on. slots_lock. */
+	struct memslot **by_id[DIV_ROUND_UP(MEMSLOTS_MAX, MEMSLOTS_PER_PAGE)];
 	rwlock_t hva_lock;		/* guards by_hva */
 	struct rb_root_cached by_hva;
 	unsigned long hva_changes;	/* counts changes of by_hva */
@@ -81,11 +84,12 @@ struct hva_walk {
 	unsigned long changes;		/* hva_changes then: the node may be gone later */
 };
 
-int memslots_init(struct vm *vm);
+void memslots_init(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 int memslot_set(struct vm *vm, const struct kvm_userspace_memory_region *r);
 struct memslot *memslot_find(struct vm *vm, gfn_t gfn);
 struct memslot *memslot_by_id(struct vm *vm, unsigned int id);
+struct memslot *memslots_next(struct vm *vm, unsigned int *id);
 bool memslots_next_in_hva(struct vm *vm, struct hva_walk *walk);
 
 #endif
