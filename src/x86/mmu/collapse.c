@@ -35,7 +35,7 @@ struct run {
 	struct mmu *mmu;
 	gfn_t gfn;			/* where to go on */
 	unsigned int seen;		/* in this batch */
-	struct list_head tables;	/* replaced, not yet flushed */
+	struct dead_tables tables;	/* replaced, not yet flushed */
 };
 
 /* mmu_lock is held. The entry at @level on the way to @gfn, if it is a table. */
@@ -65,7 +65,7 @@ static bool replace_locked(struct run *run, const struct host_page *hp, int leve
 	if (hp->writable)
 		host_page_dirty(hp);
 	old = xchg(sptep, spte_make_leaf(hp, level, hp->writable));
-	reclaim_add(&run->tables, spte_table(old));
+	reclaim_add(&run->tables, old);
 	tlb_mark(run->vm);
 	return true;
 }
@@ -179,7 +179,7 @@ static void collapse_batch(struct run *run)
 {
 	for (run->seen = 0; run->seen < BATCH && find_small(run); run->seen++)
 		collapse_here(run);
-	if (list_empty(&run->tables))
+	if (!run->tables.first)
 		return;
 	mmu_tlb_flush_vm(run->vm);
 	reclaim_tables(&run->tables);
@@ -206,7 +206,6 @@ static void collapse(struct work_struct *work)
 	struct run run = {
 		.vm = mmu->vm,
 		.mmu = mmu,
-		.tables = LIST_HEAD_INIT(run.tables),
 	};
 
 	mmu_count(mmu, MMU_STAT_collapse_runs);

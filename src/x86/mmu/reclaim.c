@@ -8,17 +8,17 @@
  * its tables are. mmu_exit() waits for it.
  */
 #include <linux/gfp.h>
-#include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/workqueue.h>
 #include "x86/mmu/tdp.h"
 
 /* Tables that the end of a VM waits for: those of half a GiB, or so. */
 #define RECLAIM_NOW	256
 
-static LIST_HEAD(dead_tables);		/* by page->lru of each tree's root */
-static DEFINE_SPINLOCK(dead_lock);
+static LLIST_HEAD(dead_tables);
 static struct workqueue_struct *reclaim_wq;
 
 static void free_table(u64 *table)
@@ -59,34 +59,19 @@ static bool free_some(u64 *table, int level, unsigned int *budget)
 
 static void reclaim(struct work_struct *work)
 {
-	LIST_HEAD(mine);
-	struct page *page, *next;
+	struct llist_node *node = llist_del_all(&dead_tables), *next;
 
-	spin_lock(&dead_lock);
-	list_splice_init(&dead_tables, &mine);
-	spin_unlock(&dead_lock);
-	if (list_empty(&mine))
+	if (!node)
 		return;
 	synchronize_rcu();
-	list_for_each_entry_safe(page, next, &mine, lru) {
-		u64 *table = page_address(page);
+	llist_for_each_safe(node, next, node) {
+		u64 *table = page_address(list_entry((void *)node, struct page, lru));
 
-		list_del(&page->lru);
 		free_tree(table, table_level(table));
 	}
 }
 
-static DECLARE_DELAYED_WORK(reclaim_work, reclaim);
-
-/**
- * reclaim_add() - collect a tree that was unlinked
- * @dead:	the caller's own list
- * @table:	the tree's root; nothing points to it any more
- */
-void reclaim_add(struct list_head *dead, u64 *table)
-{
-	list_add_tail(&virt_to_page(table)->lru, dead);
-}
+static struct rcu_work reclaim_work;
 
 /**
  * reclaim_tables() - have trees freed some time soon
@@ -94,15 +79,15 @@ void reclaim_add(struct list_head *dead, u64 *table)
  *
  * Context: any but interrupts.
  */
-void reclaim_tables(struct list_head *dead)
+void reclaim_tables(struct dead_tables *dead)
 {
-	if (list_empty(dead))
-		return;
-	spin_lock(&dead_lock);
-	list_splice_tail_init(dead, &dead_tables);
-	spin_unlock(&dead_lock);
-	/* A tick later: what goes at once shares the grace period, and who unlinks does not wake us. */
-	queue_delayed_work(reclaim_wq, &reclaim_work, 1);
+	/*
+	 * Who unlinks tables wakes nobody, and sets no timer: RCU comes by anyway. The worker
+	 * still waits for a grace period, of what has been added since.
+	 */
+	if (dead->first && llist_add_batch(dead->first, dead->last, &dead_tables))
+		queue_rcu_work(reclaim_wq, &reclaim_work);
+	*dead = (struct dead_tables){};
 }
 
 /**
@@ -116,23 +101,24 @@ void reclaim_tables(struct list_head *dead)
 void reclaim_root(u64 *root)
 {
 	unsigned int budget = RECLAIM_NOW;
-	LIST_HEAD(dead);
+	struct dead_tables dead = {};
 
 	if (free_some(root, table_level(root), &budget))
 		return;
-	reclaim_add(&dead, root);
+	reclaim_add(&dead, spte_make_table(root));
 	reclaim_tables(&dead);
 }
 
 int reclaim_init(void)
 {
 	reclaim_wq = alloc_workqueue("minikvm_reclaim", WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
+	INIT_RCU_WORK(&reclaim_work, reclaim);
 	return reclaim_wq ? 0 : -ENOMEM;
 }
 
 /* All VMs are gone: what they left is freed when this returns. */
 void reclaim_exit(void)
 {
-	flush_delayed_work(&reclaim_work);
+	flush_rcu_work(&reclaim_work);
 	destroy_workqueue(reclaim_wq);
 }

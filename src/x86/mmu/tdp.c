@@ -105,23 +105,26 @@ struct zap {
 	struct vm *vm;
 	gfn_t last;
 	bool removed;			/* since the last mark */
-	struct list_head tables;	/* unlinked, not yet flushed */
+	unsigned int ntables, nleaves;	/* removed in all */
+	struct dead_tables tables;	/* unlinked, not yet flushed */
 };
 
-static void zap_entry(struct zap *z, u64 *sptep, int level)
+static void zap_table(struct zap *z, u64 *sptep, u64 spte)
 {
-	/* Hardware and lockless fixers may still change it: take it whole. */
-	u64 old = xchg(sptep, 0);
-
-	if (!spte_present(old))
-		return;
+	/* Only its accessed bit can still change. */
+	WRITE_ONCE(*sptep, 0);
+	reclaim_add(&z->tables, spte);
+	z->ntables++;
 	z->removed = true;
-	if (spte_is_table(old, level)) {
-		reclaim_add(&z->tables, spte_table(old));
-		mmu_count(z->vm->arch.mmu, MMU_STAT_tables_dropped);
-	} else {
-		mmu_count(z->vm->arch.mmu, MMU_STAT_zapped);
-	}
+}
+
+static void zap_leaf(struct zap *z, u64 *sptep)
+{
+	/* Lockless fixers may still change it: take it whole. */
+	if (!spte_present(xchg(sptep, 0)))
+		return;
+	z->nleaves++;
+	z->removed = true;
 }
 
 /*
@@ -131,26 +134,30 @@ static void zap_entry(struct zap *z, u64 *sptep, int level)
  */
 static gfn_t zap_step(struct zap *z, gfn_t gfn)
 {
-	u64 *table = z->vm->arch.mmu->root;
+	u64 *table = z->vm->arch.mmu->root, *sptep, spte;
 	int level = spte_bits.levels;
-	u64 spte;
+	gfn_t pages, end;
 
 	for (;; level--) {
-		spte = READ_ONCE(*spte_ptr(table, gfn, level));
+		sptep = spte_ptr(table, gfn, level);
+		spte = READ_ONCE(*sptep);
 		if (!spte_is_table(spte, level) || level_covered(gfn, z->last, level))
 			break;
 		table = spte_table(spte);
 	}
-	do {
-		u64 *sptep = spte_ptr(table, gfn, level);
-
+	pages = level_pages(level);
+	end = min(z->last, level_next(gfn, level + 1) - 1);
+	for (gfn = level_base(gfn, level); gfn <= end; gfn += pages, sptep++) {
 		spte = READ_ONCE(*sptep);
-		if (spte_is_table(spte, level) && !level_covered(gfn, z->last, level))
+		if (!spte)
+			continue;
+		if (!spte_is_table(spte, level))
+			zap_leaf(z, sptep);
+		else if (gfn + pages - 1 <= z->last)
+			zap_table(z, sptep, spte);
+		else
 			break;		/* the next step goes down here */
-		if (spte)
-			zap_entry(z, sptep, level);
-		gfn = level_next(gfn, level);
-	} while (gfn <= z->last && level_index(gfn, level));
+	}
 	return gfn;
 }
 
@@ -171,6 +178,8 @@ static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
 		}
 	}
 	mark_removed(z);
+	mmu_count_more(z->vm->arch.mmu, MMU_STAT_tables_dropped, z->ntables);
+	mmu_count_more(z->vm->arch.mmu, MMU_STAT_zapped, z->nleaves);
 }
 
 /**
@@ -190,7 +199,6 @@ void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	struct zap z = {
 		.vm = vm,
 		.last = min(last, mmu_max_gfn()),
-		.tables = LIST_HEAD_INIT(z.tables),
 	};
 
 	write_lock(&vm->mmu_lock);

@@ -30,7 +30,7 @@
 #define MINIKVM_X86_TDP_H
 
 #include <linux/atomic.h>
-#include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/workqueue.h>
 #include <minikvm/vcpu.h>
 #include "x86/mmu/mmu.h"
@@ -60,9 +60,14 @@ struct mmu {
 	atomic64_t stats[NR_MMU_STATS];
 };
 
+static inline void mmu_count_more(struct mmu *mmu, enum mmu_stat stat, unsigned int n)
+{
+	atomic64_add(n, &mmu->stats[stat]);
+}
+
 static inline void mmu_count(struct mmu *mmu, enum mmu_stat stat)
 {
-	atomic64_inc(&mmu->stats[stat]);
+	mmu_count_more(mmu, stat, 1);
 }
 
 static inline u64 *spte_ptr(u64 *table, gfn_t gfn, int level)
@@ -112,8 +117,24 @@ void tlb_mark(struct vm *vm);
 /* reclaim.c */
 int reclaim_init(void);
 void reclaim_exit(void);
-void reclaim_add(struct list_head *dead, u64 *table);
-void reclaim_tables(struct list_head *dead);
+
+/* Trees of tables that are out of use, chained through their roots' pages. */
+struct dead_tables {
+	struct llist_node *first, *last;
+};
+
+/* Collect the tree below an entry; nothing points to it any more. */
+static inline void reclaim_add(struct dead_tables *dead, u64 spte)
+{
+	struct llist_node *node = (void *)&pfn_to_page(spte_pfn(spte))->lru;
+
+	node->next = dead->first;
+	dead->first = node;
+	if (!dead->last)
+		dead->last = node;
+}
+
+void reclaim_tables(struct dead_tables *dead);
 void reclaim_root(u64 *root);
 
 #endif
