@@ -23,8 +23,9 @@ static long call_copied(const struct ioctl_row *row, void *obj, unsigned long ra
 		if (!arg)
 			return -ENOMEM;
 	}
-	memset(arg, 0, size);
-	if (in && copy_from_user(arg, user, size))
+	if (!in)
+		memset(arg, 0, size);
+	else if (copy_from_user(arg, user, size))
 		goto out;
 	r = row->fn(obj, arg, raw);
 	if (r >= 0 && out && copy_to_user(user, arg, size))
