@@ -152,13 +152,11 @@ static void arrived(void *unused)
  */
 void vcpus_kick_and_wait(struct vm *vm)
 {
-	struct cpumask *mask;
+	struct cpumask *mask = NULL;
 	struct vcpu *vcpu;
 	unsigned long i;
 	int here = get_cpu(), cpu;
 
-	mask = this_cpu_cpumask_var_ptr(kick_mask);
-	cpumask_clear(mask);
 	/* Pairs with the barrier after VCPU_IN_GUEST is set: see vcpu.h. */
 	smp_mb();
 	vm_for_each_vcpu(i, vcpu, vm) {
@@ -166,11 +164,17 @@ void vcpus_kick_and_wait(struct vm *vm)
 			continue;
 		atomic_cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING);
 		cpu = READ_ONCE(vcpu->cpu);
-		if (cpu >= 0 && cpu != here)
-			cpumask_set_cpu(cpu, mask);
+		if (cpu < 0 || cpu == here)
+			continue;
+		if (!mask) {
+			mask = this_cpu_cpumask_var_ptr(kick_mask);
+			cpumask_clear(mask);
+		}
+		cpumask_set_cpu(cpu, mask);
 	}
 	/* An IPI that was answered is a guest that was left. */
-	smp_call_function_many(mask, arrived, NULL, true);
+	if (mask)
+		smp_call_function_many(mask, arrived, NULL, true);
 	put_cpu();
 }
 
@@ -526,25 +530,21 @@ static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 	r = xa_reserve(&vm->vcpu_ids, vcpu->id, GFP_KERNEL_ACCOUNT);
 	if (r)
 		return r;
-	r = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
-	if (r)
-		goto err_id;
 	vm_get(vm);
 	mutex_lock(&vcpu->lock);
 	r = anon_inode_getfd("kvm-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
 	if (r < 0)
-		goto err_index;
+		goto err_id;
+	vm->vcpus[vcpu->index] = vcpu;
 	xa_store(&vm->vcpu_ids, vcpu->id, vcpu, GFP_KERNEL_ACCOUNT);
 	smp_store_release(&vm->nvcpus, vm->nvcpus + 1);
 	arch_vcpu_postcreate(vcpu);
 	mutex_unlock(&vcpu->lock);
 	return r;
 
-err_index:
+err_id:
 	mutex_unlock(&vcpu->lock);
 	vm_put(vm);
-	xa_erase(&vm->vcpus, vcpu->index);
-err_id:
 	xa_release(&vm->vcpu_ids, vcpu->id);
 	return r;
 }

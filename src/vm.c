@@ -44,22 +44,6 @@ void vm_wait_readers(struct srcu_struct *srcu)
 }
 
 /**
- * vm_vcpu() - a vCPU by its index
- * @vm:		the VM
- * @index:	from 0 to the number of vCPUs less one
- *
- * Context: any. A vCPU, once created, stays until its VM is destroyed.
- * Return: the vCPU, or NULL past the last.
- */
-struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
-{
-	/* Pairs with vcpu_create(): the count moves after the vCPU is there. */
-	if (index >= smp_load_acquire(&vm->nvcpus))
-		return NULL;
-	return xa_load(&vm->vcpus, index);
-}
-
-/**
  * vm_vcpu_by_id() - a vCPU by the number that user space gave it
  * @vm:		the VM
  * @id:		the user's number
@@ -84,7 +68,6 @@ static struct vm *vm_alloc(unsigned long type)
 	mutex_init(&vm->irq_lock);
 	rwlock_init(&vm->mmu_lock);
 	spin_lock_init(&vm->invalidation.lock);
-	xa_init(&vm->vcpus);
 	xa_init(&vm->vcpu_ids);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
@@ -150,7 +133,6 @@ static void vm_free(struct vm *vm)
 	arch_vm_destroy(vm);
 	irq_routing_destroy(vm);
 	memslots_destroy(vm);
-	xa_destroy(&vm->vcpus);
 	xa_destroy(&vm->vcpu_ids);
 	cleanup_srcu_struct(&vm->irq_srcu);
 	cleanup_srcu_struct(&vm->srcu);

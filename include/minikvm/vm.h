@@ -32,15 +32,18 @@ struct invalidation {
 	hva_t start, end;		/* the hull of all that run */
 };
 
+/* As many as KVM has. */
+#define VCPUS_MAX	1024
+
 struct vm {
 	refcount_t users;
 	struct mm_struct *mm;
 	/* Creation of vCPUs and irqchips, and VM-wide attributes. */
 	struct mutex lock;
 
-	struct xarray vcpus;		/* by index, dense from 0, never removed */
-	struct xarray vcpu_ids;		/* by the user's id */
+	struct vcpu *vcpus[VCPUS_MAX];	/* by index, dense from 0, never removed */
 	unsigned int nvcpus;		/* published after the vcpu is */
+	struct xarray vcpu_ids;		/* by the user's id */
 	unsigned int max_vcpu_ids;
 
 	struct mutex slots_lock;	/* memslots and buses: writers */
@@ -74,8 +77,21 @@ bool vm_is_file(struct file *file);
 void vm_wait_readers(struct srcu_struct *srcu);	/* @srcu: a VM's */
 long vm_check_extension(struct vm *vm, long cap);
 
-struct vcpu *vm_vcpu(struct vm *vm, unsigned int index);
 struct vcpu *vm_vcpu_by_id(struct vm *vm, unsigned int id);
+
+/**
+ * vm_vcpu() - a vCPU by its index
+ * @vm:		the VM
+ * @index:	from 0 to the number of vCPUs less one
+ *
+ * Context: any. A vCPU, once created, stays until its VM is destroyed.
+ * Return: the vCPU, or NULL past the last.
+ */
+static inline struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
+{
+	/* Pairs with vcpu_create(): the count moves after the vCPU is there. */
+	return index < smp_load_acquire(&vm->nvcpus) ? vm->vcpus[index] : NULL;
+}
 
 #define vm_for_each_vcpu(i, vcpu, vm) \
 	for ((i) = 0; ((vcpu) = vm_vcpu((vm), (i))); (i)++)

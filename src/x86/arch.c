@@ -441,7 +441,7 @@ long arch_vm_ioctl(struct vm *vm, unsigned int cmd, unsigned long raw)
 
 static long cap_nr_vcpus(struct vm *vm)
 {
-	return min_t(long, num_online_cpus(), MAX_VCPUS);
+	return min_t(long, num_online_cpus(), VCPUS_MAX);
 }
 
 static long cap_tsc_control(struct vm *vm)
@@ -486,7 +486,7 @@ static const struct {
 	long (*ask)(struct vm *vm);
 } extensions[] = {
 	{ KVM_CAP_NR_VCPUS,		0, cap_nr_vcpus },
-	{ KVM_CAP_MAX_VCPUS,		MAX_VCPUS },
+	{ KVM_CAP_MAX_VCPUS,		VCPUS_MAX },
 	{ KVM_CAP_MAX_VCPU_ID,		MAX_VCPU_IDS },
 	{ KVM_CAP_IRQCHIP,		1 },
 	{ KVM_CAP_SPLIT_IRQCHIP,	1 },
@@ -700,7 +700,7 @@ int arch_vcpu_precreate(struct vm *vm, unsigned int id)
 	unsigned int ids = vm->max_vcpu_ids ?: MAX_VCPU_IDS;
 
 	/* The first decides which one boots, unless user space has. */
-	return id >= ids || vm->nvcpus >= MAX_VCPUS ? -EINVAL : 0;
+	return id >= ids || vm->nvcpus >= VCPUS_MAX ? -EINVAL : 0;
 }
 
 int arch_vcpu_create(struct vcpu *vcpu)

@@ -13,8 +13,7 @@
 #include "x86/mmu/mmu.h"
 #include "x86/vendor.h"
 
-/* As many as KVM has; an id is an APIC id, so it may be sparse. */
-#define MAX_VCPUS	1024
+/* As KVM; an id is an APIC id, so it may be sparse. */
 #define MAX_VCPU_IDS	4096
 
 /* KVM_X86_QUIRK_* that can be disabled here. */
