@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-# Initramfs images: what a host boots, what a guest boots, and overlays for both.
-# All are cpio archives, not compressed, which the kernel unpacks one after another.
+# Images: the initramfs that a host boots, that a guest boots, and overlays for both, all of
+# them cpio archives, not compressed, which the kernel unpacks one after another; and kernels
+# without their compression.
 # shellcheck shell=bash disable=SC2034
 
 # Modules of the kernel's own that a host may load: stock KVM for comparison, and
@@ -86,6 +87,20 @@ qemu_overlay()
 		done
 		pack "$work" "$out"
 		rm -rf "$work"
+	fi
+	printf '%s\n' "$out"
+}
+
+# unpacked_kernel VMLINUZ: prints the ELF file that is in it, kept in the cache by its content.
+unpacked_kernel()
+{
+	local sum out
+
+	sum=$(sha256sum <"$1")
+	out=$MINIKVM_CACHE/vmlinux/${sum%% *}
+	if [ ! -e "$out" ]; then
+		mkdir -p "${out%/*}"
+		"$TOP/scripts/lib/bochs/mkboot.py" kernel "$1" "$out" || return
 	fi
 	printf '%s\n' "$out"
 }
