@@ -11,8 +11,10 @@
 #include <linux/printk.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
+#include "x86/vmx/feature_control.h"
 #include "x86/vmx/vmx.h"
 
 /* Changed on its own CPU with interrupts off only. */
@@ -106,18 +108,28 @@ void vpid_flush(u16 vpid)
 
 /* --- A CPU. --- */
 
-/* What firmware left unlocked is ours to set: SDM vol. 3, 23.7. */
-static int feature_control(void)
+/**
+ * vmx_allowed() - does IA32_FEATURE_CONTROL let this CPU be in VMX operation?
+ *
+ * Reads only; vmcs_cpu_enable() locks what firmware left unlocked.
+ */
+bool vmx_allowed(void)
 {
-	u64 want = FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX, value;
+	u64 value;
+
+	return !rdmsrl_safe(MSR_IA32_FEAT_CTL, &value) &&
+	       feature_control_allows(value, this_cpu_has(X86_FEATURE_VMX));
+}
+
+static void lock_feature_control(void)
+{
+	u64 value, want;
 
 	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &value))
-		return -EOPNOTSUPP;
-	if (!(value & FEAT_CTL_LOCKED)) {
-		wrmsrl_safe(MSR_IA32_FEAT_CTL, value | want);
-		return 0;
-	}
-	return value & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX ? 0 : -EOPNOTSUPP;
+		return;
+	want = feature_control_unlocked(value, boot_cpu_has(X86_FEATURE_SMX));
+	if (want != value)
+		wrmsrl_safe(MSR_IA32_FEAT_CTL, want);
 }
 
 int vmcs_cpu_enable(void)
@@ -126,8 +138,9 @@ int vmcs_cpu_enable(void)
 
 	if (cr4_read_shadow() & X86_CR4_VMXE)
 		return -EBUSY;
-	if (feature_control())
+	if (!vmx_allowed())
 		return -EOPNOTSUPP;
+	lock_feature_control();
 	INIT_LIST_HEAD(&c->active);
 	c->current_vmcs = NULL;
 	cr4_set_bits(X86_CR4_VMXE);

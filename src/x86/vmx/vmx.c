@@ -404,10 +404,7 @@ static const struct vendor_ops vmx_ops = {
 /* In the order in which they stop one: SDM vol. 3, 23.6 and 23.7. */
 static int check_cpu(void)
 {
-	u64 control;
-
-	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) ||
-	    ((control & FEAT_CTL_LOCKED) && !(control & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX))) {
+	if (!vmx_allowed()) {
 		pr_err("VMX is disabled by the firmware: enable it in the firmware's setup\n");
 		return -EOPNOTSUPP;
 	}

@@ -89,6 +89,7 @@ static __always_inline void vmcs_write(unsigned long field, unsigned long value)
 }
 
 /* vmcs.c: the life of a VMCS, and which one is current */
+bool vmx_allowed(void);
 int vmcs_cpu_enable(void);
 void vmcs_cpu_disable(void);
 void vmcs_emergency_disable(void);
