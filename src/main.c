@@ -94,13 +94,15 @@ static struct notifier_block reboot_nb = { .notifier_call = reboot_notify };
 /* Suspend takes all CPUs but one down by hotplug; this is for that one. */
 static int suspend(void)
 {
-	arch_cpu_disable();
+	arch_suspend();
+	disable_this_cpu(NULL);
 	return 0;
 }
 
 static void resume(void)
 {
 	WARN_ON(arch_cpu_enable());
+	arch_resume();
 }
 
 static struct syscore_ops syscore = { .suspend = suspend, .resume = resume };

@@ -98,6 +98,16 @@ void arch_cpu_disable(void)
 	static_call(vendor_cpu_disable)();
 }
 
+void arch_suspend(void)
+{
+	clock_suspend();
+}
+
+void arch_resume(void)
+{
+	clock_resume();
+}
+
 /* --- The device's ioctls. --- */
 
 static long dev_msr_index_list(void *obj, void *arg, unsigned long raw)

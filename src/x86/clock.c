@@ -10,7 +10,7 @@
  * (PVCLOCK_TSC_STABLE_BIT); otherwise each vCPU gets a pair of its own.
  *
  * Lock: vm->arch.clock_lock for everything in vm_arch's clock section. The rest
- * belongs to the vCPU's thread.
+ * belongs to the vCPU's thread, or to clock_resume(), when there are no threads.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -18,10 +18,10 @@
 #include <linux/irq_work.h>
 #include <linux/kvm_para.h>
 #include <linux/math64.h>
-#include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/pvclock_gtod.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/timekeeper_internal.h>
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
@@ -39,7 +39,8 @@ u32 host_tsc_khz;
 
 static bool host_clock_is_tsc;
 static LIST_HEAD(clock_vms);
-static DEFINE_MUTEX(clock_vms_lock);
+/* Not a mutex: clock_resume() can't wait for who was preempted with it. */
+static DEFINE_SPINLOCK(clock_vms_lock);
 
 /* --- The host's clocks. --- */
 
@@ -371,9 +372,9 @@ void clock_vm_init(struct vm *vm)
 	raw_spin_lock_init(&vm->arch.clock_lock);
 	vm->arch.kvmclock_offset = -base_ns();
 	vm->arch.default_tsc_khz = host_tsc_khz;
-	mutex_lock(&clock_vms_lock);
+	spin_lock(&clock_vms_lock);
 	list_add(&vm->arch.clock_link, &clock_vms);
-	mutex_unlock(&clock_vms_lock);
+	spin_unlock(&clock_vms_lock);
 }
 
 /**
@@ -382,9 +383,9 @@ void clock_vm_init(struct vm *vm)
  */
 void clock_vm_destroy(struct vm *vm)
 {
-	mutex_lock(&clock_vms_lock);
+	spin_lock(&clock_vms_lock);
 	list_del(&vm->arch.clock_link);
-	mutex_unlock(&clock_vms_lock);
+	spin_unlock(&clock_vms_lock);
 }
 
 /**
@@ -412,8 +413,7 @@ void clock_vcpu_postcreate(struct vcpu *vcpu)
 
 /*
  * The host's TSC is behind what this vCPU saw last: another CPU with another
- * TSC, or one that a suspend reset. The guest's must not go back, and agrees
- * with the others' no longer.
+ * TSC. The guest's must not go back, and agrees with the others' no longer.
  */
 static void catch_up(struct vcpu *vcpu, u64 behind)
 {
@@ -446,6 +446,11 @@ void clock_vcpu_load(struct vcpu *vcpu, int cpu)
 	u64 now = rdtsc();
 	unsigned long flags;
 
+	if (unlikely(t->moved)) {
+		t->moved = false;
+		lapic_timer_leave_hardware(vcpu);
+		static_call(vendor_tsc_changed)(vcpu);
+	}
 	if (unlikely(now < t->last_host)) {
 		lapic_timer_leave_hardware(vcpu);
 		local_irq_save(flags);
@@ -842,10 +847,10 @@ static void clocksource_changed(struct work_struct *work)
 {
 	struct vm *vm;
 
-	mutex_lock(&clock_vms_lock);
+	spin_lock(&clock_vms_lock);
 	list_for_each_entry(vm, &clock_vms, arch.clock_link)
 		update_master(vm);
-	mutex_unlock(&clock_vms_lock);
+	spin_unlock(&clock_vms_lock);
 }
 
 static DECLARE_WORK(clocksource_work, clocksource_changed);
@@ -874,6 +879,80 @@ static int timekeeping_changed(struct notifier_block *nb, unsigned long unused, 
 static struct notifier_block timekeeping_notifier = {
 	.notifier_call = timekeeping_changed,
 };
+
+/* --- The host sleeps. --- */
+
+static struct {
+	u64 tsc;
+	s64 base_ns;
+} slept_at;
+
+/**
+ * clock_suspend() - the host is about to sleep
+ *
+ * Context: syscore: one CPU, interrupts off, all threads of user space frozen.
+ */
+void clock_suspend(void)
+{
+	slept_at.tsc = rdtsc();
+	slept_at.base_ns = base_ns();
+}
+
+/* kvmclock, by its old pair, has come as far as this; the new one is not behind it. */
+static void renew_master_after(struct vm *vm, u64 host_tsc)
+{
+	struct master_clock *m = &vm->arch.master;
+	s64 ns = m->valid ? master_ns(vm, host_tsc) - vm->arch.kvmclock_offset : 0;
+
+	renew_master(vm);
+	if (m->valid)
+		m->ns = max(m->ns, ns);
+}
+
+/* All vCPUs by the same: those that agreed agree. */
+static void host_tsc_fell(struct vm *vm, u64 by, s64 slept_ns)
+{
+	struct tsc_sync *s = &vm->arch.tsc_sync;
+	struct vcpu *vcpu;
+	unsigned long i;
+	u64 ratio;
+
+	raw_spin_lock(&vm->arch.clock_lock);
+	vm_for_each_vcpu(i, vcpu, vm) {
+		vcpu->arch.tsc.offset += scale(by, vcpu->arch.tsc.ratio);
+		vcpu->arch.tsc.last_host = 0;
+		vcpu->arch.tsc.moved = true;
+		vcpu_request(vcpu, VCPU_REQ_CLOCK);
+	}
+	/* While the host slept the guests' TSCs stood still. */
+	s->last_nsec += slept_ns;
+	if (!ratio_for(s->last_khz, &ratio))
+		s->offset += scale(by, ratio);
+	renew_master_after(vm, slept_at.tsc);
+	raw_spin_unlock(&vm->arch.clock_lock);
+}
+
+/**
+ * clock_resume() - the host is awake: has its TSC begun anew?
+ *
+ * Each vCPU would be seen to by catch_up(), but only by as much as it lacks itself: by when it ran
+ * last. And one whose time was long ago would not be seen to at all, once the host's TSC has come
+ * past that.
+ *
+ * Context: syscore, after the timekeeper, which came earlier into the list.
+ */
+void clock_resume(void)
+{
+	u64 now = rdtsc();
+	struct vm *vm;
+
+	if (now >= slept_at.tsc)
+		return;
+	spin_lock(&clock_vms_lock);
+	list_for_each_entry(vm, &clock_vms, arch.clock_link)
+		host_tsc_fell(vm, slept_at.tsc - now, base_ns() - slept_at.base_ns);
+	spin_unlock(&clock_vms_lock);
+}
 
 /**
  * clock_init() - watch the host's clock; at module load

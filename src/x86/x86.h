@@ -213,6 +213,8 @@ void clock_vm_destroy(struct vm *vm);
 void clock_vcpu_postcreate(struct vcpu *vcpu);	/* it is counted in vm->nvcpus */
 void clock_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
 void clock_vcpu_put(struct vcpu *vcpu);		/* preemption off */
+void clock_suspend(void);			/* of the host: syscore */
+void clock_resume(void);
 void clock_update(struct vcpu *vcpu);		/* VCPU_REQ_CLOCK */
 void clock_write_wall(struct vcpu *vcpu, gpa_t gpa);
 int clock_set_system_time(struct vcpu *vcpu, u64 msr);

@@ -108,6 +108,7 @@ struct tsc_state {
 	u32 khz;			/* what the guest was promised */
 	u64 generation;			/* vm->arch.tsc_sync's when last matched */
 	u64 last_host;			/* host TSC when last unloaded */
+	bool moved;			/* by a resume; hardware does not know yet */
 	int clock_cpu;			/* where it was loaded last */
 };
 
