@@ -336,8 +336,6 @@ static int create(struct vm *vm, const struct kvm_userspace_memory_region *r)
 		return ret;
 	}
 	publish(vm, slot);
-	vm->slots.npages += slot->npages;
-	vm->slots.nslots++;
 	changed(vm);
 	mmu_slot_created(vm, slot);
 	return 0;
@@ -357,8 +355,6 @@ static void delete(struct vm *vm, struct memslot *slot)
 	retire(vm);
 	mmu_slot_removed(vm, slot);
 	unlink_hva(vm, slot);
-	vm->slots.npages -= slot->npages;
-	vm->slots.nslots--;
 	slot_free(slot);
 }
 

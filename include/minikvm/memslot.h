@@ -43,8 +43,6 @@ struct memslots {
 	struct rb_root_cached by_hva;
 	unsigned long hva_changes;	/* counts changes of by_hva */
 	u64 generation;			/* moves with every change, after it */
-	unsigned long npages;		/* the sum over all slots */
-	unsigned int nslots;
 };
 
 static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)

@@ -12,15 +12,20 @@
 
 #if defined(CONFIG_TREE_SRCU) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 
-/* A long up to 6.1, and an atomic one in later kernels. */
+/*
+ * A long up to 6.1, and an atomic one in later kernels. With few CPUs, the iterator's calls
+ * would cost more than all else here.
+ */
 #define compat_srcu_sum(srcu, member) ({					\
 	unsigned long __sum = 0;						\
 	int __cpu;								\
 										\
-	for_each_possible_cpu(__cpu) {						\
-		const unsigned long *__counts =					\
-			(void *)per_cpu_ptr((srcu)->sda, __cpu)->member;	\
+	for (__cpu = 0; __cpu < nr_cpu_ids; __cpu++) {				\
+		const unsigned long *__counts;					\
 										\
+		if (!cpu_possible(__cpu))					\
+			continue;						\
+		__counts = (void *)per_cpu_ptr((srcu)->sda, __cpu)->member;	\
 		__sum += READ_ONCE(__counts[0]) + READ_ONCE(__counts[1]);	\
 	}									\
 	__sum; })

@@ -179,7 +179,7 @@ static void collapse_batch(struct run *run)
 {
 	for (run->seen = 0; run->seen < BATCH && find_small(run); run->seen++)
 		collapse_here(run);
-	if (!run->tables.first)
+	if (run->tables.last == &run->tables.head)
 		return;
 	mmu_tlb_flush_vm(run->vm);
 	reclaim_tables(&run->tables);
@@ -206,6 +206,7 @@ static void collapse(struct work_struct *work)
 	struct run run = {
 		.vm = mmu->vm,
 		.mmu = mmu,
+		.tables = DEAD_TABLES_INIT(run.tables),
 	};
 
 	mmu_count(mmu, MMU_STAT_collapse_runs);

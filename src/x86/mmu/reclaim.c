@@ -85,9 +85,9 @@ void reclaim_tables(struct dead_tables *dead)
 	 * Who unlinks tables wakes nobody, and sets no timer: RCU comes by anyway. The worker
 	 * still waits for a grace period, of what has been added since.
 	 */
-	if (dead->first && llist_add_batch(dead->first, dead->last, &dead_tables))
+	if (dead->last != &dead->head && llist_add_batch(dead->head.next, dead->last, &dead_tables))
 		queue_rcu_work(reclaim_wq, &reclaim_work);
-	*dead = (struct dead_tables){};
+	dead->last = &dead->head;
 }
 
 /**
@@ -101,7 +101,7 @@ void reclaim_tables(struct dead_tables *dead)
 void reclaim_root(u64 *root)
 {
 	unsigned int budget = RECLAIM_NOW;
-	struct dead_tables dead = {};
+	struct dead_tables dead = DEAD_TABLES_INIT(dead);
 
 	if (free_some(root, table_level(root), &budget))
 		return;

@@ -65,7 +65,8 @@ struct spte_bits {
 	u64 leaf, table;		/* what each present entry of the kind has */
 	u64 cached, uncached;		/* EPT: the memory types, in a leaf */
 	u64 accessed, dirty;		/* 0: hardware does not tell */
-	u64 encrypt;			/* SME's bit, among the address bits */
+	u64 encrypt;			/* SME's bit */
+	u64 address;			/* of SPTE_ADDRESS, all but SME's bit */
 	u64 mmio;			/* a whole entry; 0: there is no such */
 	u8 levels;			/* the root table's */
 	u8 max_leaf;			/* the largest page */
@@ -90,12 +91,13 @@ static inline bool spte_is_leaf(u64 spte, int level)
 
 static inline bool spte_is_table(u64 spte, int level)
 {
-	return spte_present(spte) && level > LEVEL_4K && !(spte & SPTE_LARGE);
+	return level > LEVEL_4K &&
+	       (spte & (SPTE_PRESENT | SPTE_MMIO | SPTE_LARGE)) == SPTE_PRESENT;
 }
 
 static inline hpa_t spte_address(u64 spte)
 {
-	return spte & SPTE_ADDRESS & ~spte_bits.encrypt;
+	return spte & spte_bits.address;
 }
 
 static inline u64 *spte_table(u64 spte)

@@ -63,6 +63,7 @@ void spte_init(const struct spte_format *format)
 		b->dirty = _PAGE_DIRTY;
 		b->encrypt = sme_me_mask;
 	}
+	b->address = SPTE_ADDRESS & ~b->encrypt;
 	b->leaf = SPTE_PRESENT | SPTE_ALWAYS | b->accessed | b->encrypt;
 	b->table = SPTE_PRESENT | SPTE_ALWAYS | SPTE_WRITE | b->accessed | b->encrypt;
 }
@@ -104,8 +105,8 @@ gfn_t mmu_max_gfn(void)
 struct zap {
 	struct vm *vm;
 	gfn_t last;
-	bool removed;			/* since the last mark */
-	unsigned int ntables, nleaves;	/* removed in all */
+	unsigned int ntables, nleaves;	/* removed */
+	unsigned int marked;		/* so many of them, by a mark after it */
 	struct dead_tables tables;	/* unlinked, not yet flushed */
 };
 
@@ -115,16 +116,13 @@ static void zap_table(struct zap *z, u64 *sptep, u64 spte)
 	WRITE_ONCE(*sptep, 0);
 	reclaim_add(&z->tables, spte);
 	z->ntables++;
-	z->removed = true;
 }
 
 static void zap_leaf(struct zap *z, u64 *sptep)
 {
 	/* Lockless fixers may still change it: take it whole. */
-	if (!spte_present(xchg(sptep, 0)))
-		return;
-	z->nleaves++;
-	z->removed = true;
+	if (spte_present(xchg(sptep, 0)))
+		z->nleaves++;
 }
 
 /*
@@ -163,9 +161,10 @@ static gfn_t zap_step(struct zap *z, gfn_t gfn)
 
 static void mark_removed(struct zap *z)
 {
-	if (z->removed)
-		tlb_mark(z->vm);
-	z->removed = false;
+	if (z->ntables + z->nleaves == z->marked)
+		return;
+	tlb_mark(z->vm);
+	z->marked = z->ntables + z->nleaves;
 }
 
 static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
@@ -199,6 +198,7 @@ void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	struct zap z = {
 		.vm = vm,
 		.last = min(last, mmu_max_gfn()),
+		.tables = DEAD_TABLES_INIT(z.tables),
 	};
 
 	write_lock(&vm->mmu_lock);

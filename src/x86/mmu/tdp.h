@@ -120,18 +120,18 @@ void reclaim_exit(void);
 
 /* Trees of tables that are out of use, chained through their roots' pages. */
 struct dead_tables {
-	struct llist_node *first, *last;
+	struct llist_node head, *last;		/* @last: at first, the head */
 };
+
+#define DEAD_TABLES_INIT(dead)	{ .last = &(dead).head }
 
 /* Collect the tree below an entry; nothing points to it any more. */
 static inline void reclaim_add(struct dead_tables *dead, u64 spte)
 {
 	struct llist_node *node = (void *)&pfn_to_page(spte_pfn(spte))->lru;
 
-	node->next = dead->first;
-	dead->first = node;
-	if (!dead->last)
-		dead->last = node;
+	dead->last->next = node;
+	dead->last = node;
 }
 
 void reclaim_tables(struct dead_tables *dead);
