@@ -409,12 +409,16 @@ TEST_F(mmio, execute)
 	vcpu_run_exit(vcpu, KVM_EXIT_INTERNAL_ERROR);
 	ASSERT_EQ(KVM_INTERNAL_ERROR_EMULATION, vcpu->run->internal.suberror);
 	ASSERT_EQ(MMIO, vcpu_regs(vcpu).rip);
+	/* No bytes, and none of another instruction's; hardware's words of the exit. */
+	EXPECT_EQ(0, vcpu->run->emulation_failure.flags);
+	EXPECT_EQ(6, vcpu->run->emulation_failure.ndata);
+	EXPECT_NE(0, vcpu->run->internal.data[1]);
 }
 
 /* An instruction that no decoder of MMIO knows; its bytes are for user space to see. */
 static __guest void guest_unknown(void)
 {
-	asm volatile("fbld (%0)" : : "r"(MMIO));
+	GUEST_ASSERT_EQ(TRAP(6, 0), TRY("1: fbld (%1)", , "r"(MMIO)));
 }
 
 TEST_F(mmio, unknown_instruction)
@@ -433,6 +437,9 @@ TEST_F(mmio, unknown_instruction)
 		ASSERT_EQ(0, memcmp(insn, run->emulation_failure.insn_bytes,
 				    run->emulation_failure.insn_size));
 	}
+	EXPECT_EQ(8, run->emulation_failure.ndata);
+	/* Who goes on in spite of it has a #UD for it. */
+	vcpu_run_done(vcpu);
 }
 
 /* ---- other modes ---- */

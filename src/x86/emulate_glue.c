@@ -526,32 +526,48 @@ static void raise(struct vcpu *vcpu, const struct emul_fault *f)
 		queue_exception(vcpu, f->vector);
 }
 
+/* The flags, two words of bytes if they could be fetched, and the exit in hardware's words. */
+static void report_failure(struct vcpu *vcpu)
+{
+	const struct emul *e = &vcpu->arch.emul;
+	struct kvm_run *run = vcpu->run;
+	unsigned int ndata = 1;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->emulation_failure.flags = 0;
+	if (e->fetched) {
+		ndata += 2;
+		run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = e->fetched;
+		memset(run->emulation_failure.insn_bytes, 0x90,
+		       sizeof(run->emulation_failure.insn_bytes));
+		memcpy(run->emulation_failure.insn_bytes, e->insn.bytes, e->fetched);
+	}
+	static_call(vendor_exit_words)(vcpu, &run->internal.data[ndata]);
+	run->emulation_failure.ndata = ndata + EXIT_WORDS;
+}
+
 /**
  * emulate_failed() - give up on an instruction
  * @vcpu: the vCPU, loaded
  *
- * A guest's kernel ends in KVM_EXIT_INTERNAL_ERROR with the bytes; its user
- * space may not bring the machine down and gets #UD.
+ * A guest's kernel ends in KVM_EXIT_INTERNAL_ERROR with the bytes, and has a #UD if
+ * user space goes on; the guest's user space may not bring the machine down and gets
+ * #UD alone. Who has asked for the exit gets it for both, with no #UD.
  *
  * Return: as exit_dispatch().
  */
 int emulate_failed(struct vcpu *vcpu)
 {
-	const struct emul_insn *insn = &vcpu->arch.emul.insn;
-	struct kvm_run *run = vcpu->run;
+	bool asked = vcpu->vm->arch.exit_on_emulation_error;
 
 	vcpu->arch.stats.insn_emulation_fail++;
-	if (static_call(vendor_cpl)(vcpu) && !vcpu->vm->arch.exit_on_emulation_error) {
+	if (!asked)
 		queue_exception(vcpu, X86_TRAP_UD);
+	if (!asked && static_call(vendor_cpl)(vcpu))
 		return 1;
-	}
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	run->emulation_failure.ndata = 3;	/* flags, and two words of bytes */
-	run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
-	run->emulation_failure.insn_size = sizeof(run->emulation_failure.insn_bytes);
-	memcpy(run->emulation_failure.insn_bytes, insn->bytes,
-	       sizeof(run->emulation_failure.insn_bytes));
+	report_failure(vcpu);
 	return 0;
 }
 

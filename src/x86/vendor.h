@@ -23,6 +23,9 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 #define SHADOW_STI	1u
 #define SHADOW_MOV_SS	2u
 
+/* How many there are of vendor_exit_words(). */
+#define EXIT_WORDS	5
+
 /* vendor_set_timer(): no time at all. */
 #define TIMER_OFF	(~0ull)
 
@@ -47,6 +50,11 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(enter,		void,	(struct vcpu *vcpu)) \
 	/* Interrupts on again: decode the exit just taken. */ \
 	V(exit_info,		void,	(struct vcpu *vcpu)) \
+	/* \
+	 * That exit as hardware told it, for reports: code, two words of information, the \
+	 * event, its error code. \
+	 */ \
+	V(exit_words,		void,	(struct vcpu *vcpu, u64 *words)) \
 	V(get_segment,		void,	(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)) \
 	V(set_segment,		void,	(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s)) \
 	V(segment_base,		u64,	(struct vcpu *vcpu, enum seg seg)) \

@@ -332,6 +332,7 @@ struct emul_operand {
  * @switched: result of emul_task_switch(): registers are the new task's, with EMUL_FAULT as well
  * @task_trap: result of emul_task_switch(), valid with EMUL_OK: raise #DB with DR6.BT
  * @fault: result, valid with EMUL_FAULT
+ * @fetched: result of emul_decode(), whatever it returns: how many of @insn's bytes were read
  * @insn: result of emul_decode()
  *
  * With EMUL_OK the caller also ends the interrupt shadow that there was, unless @mov_ss is set.
@@ -352,6 +353,7 @@ struct emul {
 	bool switched;
 	bool task_trap;
 	struct emul_fault fault;
+	u8 fetched;
 	struct emul_insn insn;
 
 	/* What the instruction has done so far; copied to the above when it is complete. */

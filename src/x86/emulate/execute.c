@@ -44,6 +44,7 @@ int emul_decode(struct emul *e)
 	u64 la;
 	int rc;
 
+	e->fetched = 0;
 	do {
 		rc = fetch_window(e, done, &la, &len);
 		if (rc)
@@ -52,6 +53,7 @@ int emul_decode(struct emul *e)
 		if (rc)
 			return rc;
 		done += len;
+		e->fetched = done;
 		rc = emul_decode_bytes(&e->insn, e->mode, e->insn.bytes, done);
 	} while (rc == EMUL_TRUNCATED);
 

@@ -220,6 +220,19 @@ void svm_exit_info(struct vcpu *vcpu)
 		rows[code].decode(vcpu, exit, control);
 }
 
+void svm_exit_words(struct vcpu *vcpu, u64 *words)
+{
+	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
+	u32 event = control->exit_int_info;
+	const u32 valid = SVM_EXITINTINFO_VALID | SVM_EXITINTINFO_VALID_ERR;
+
+	words[0] = control->exit_code;
+	words[1] = control->exit_info_1;
+	words[2] = control->exit_info_2;
+	words[3] = event;
+	words[4] = (event & valid) == valid ? control->exit_int_info_err : 0;
+}
+
 void svm_dump(struct vcpu *vcpu)
 {
 	const struct vmcb *vmcb = to_vmcb(vcpu);

@@ -504,6 +504,7 @@ static const struct vendor_ops svm_ops = {
 	.put = put,
 	.enter = enter,
 	.exit_info = svm_exit_info,
+	.exit_words = svm_exit_words,
 	.get_segment = svm_get_segment,
 	.set_segment = svm_set_segment,
 	.segment_base = svm_segment_base,

@@ -84,6 +84,7 @@ void svm_tlb_flush(struct vcpu *vcpu);
 
 /* exits.c: what hardware says -> struct exit */
 void svm_exit_info(struct vcpu *vcpu);
+void svm_exit_words(struct vcpu *vcpu, u64 *words);
 void svm_dump(struct vcpu *vcpu);
 
 /* state.c: registers that live in the VMCB */

@@ -316,6 +316,18 @@ void vmx_exit_info(struct vcpu *vcpu)
 		rows[code].decode(vcpu, exit, vmcs_read(EXIT_QUALIFICATION));
 }
 
+void vmx_exit_words(struct vcpu *vcpu, u64 *words)
+{
+	const u32 with_code = INTR_INFO_VALID_MASK | INTR_INFO_DELIVER_CODE_MASK;
+	u32 event = vmcs_read(VM_EXIT_INTR_INFO);
+
+	words[0] = to_vmx(vcpu)->exit_reason;
+	words[1] = vmcs_read(EXIT_QUALIFICATION);
+	words[2] = vmcs_read(IDT_VECTORING_INFO_FIELD);
+	words[3] = event;
+	words[4] = (event & with_code) == with_code ? vmcs_read(VM_EXIT_INTR_ERROR_CODE) : 0;
+}
+
 static const struct { const char *name; u32 field; } dumped[] = {
 	{ "CR0", GUEST_CR0 }, { "CR3", GUEST_CR3 }, { "CR4", GUEST_CR4 },
 	{ "EFER", GUEST_IA32_EFER }, { "RIP", GUEST_RIP }, { "RSP", GUEST_RSP },

@@ -356,6 +356,7 @@ static const struct vendor_ops vmx_ops = {
 	.put = put,
 	.enter = enter,
 	.exit_info = vmx_exit_info,
+	.exit_words = vmx_exit_words,
 	.get_segment = vmx_get_segment,
 	.set_segment = vmx_set_segment,
 	.segment_base = vmx_segment_base,

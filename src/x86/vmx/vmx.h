@@ -124,6 +124,7 @@ u32 vmx_feature_controls(struct vcpu *vcpu, u32 proc2);
 
 /* exits.c */
 void vmx_exit_info(struct vcpu *vcpu);
+void vmx_exit_words(struct vcpu *vcpu, u64 *words);
 void vmx_dump(struct vcpu *vcpu);
 
 /* state.c: registers that live in the VMCS */
