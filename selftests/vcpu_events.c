@@ -107,6 +107,47 @@ static __guest void guest_nothing(void)
 {
 }
 
+/* One NMI in service and one that waits; how many wait is not told. */
+TEST(nmis)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_vcpu_events e = get_events(vcpu);
+
+	e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	e.nmi.pending = 2;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+	EXPECT_EQ(1, get_events(vcpu).nmi.pending);
+	e.nmi.pending = 0;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+	EXPECT_EQ(0, get_events(vcpu).nmi.pending);
+}
+
+/* Without payloads, what is pending is told as injected too, and can't be set. */
+TEST(pending_without_payloads)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_sregs s = vcpu_sregs(vcpu);
+	struct kvm_vcpu_events e = get_events(vcpu);
+
+	e.exception.pending = 1;
+	e.exception.nr = 40;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+	e = get_events(vcpu);
+	EXPECT_EQ(0, e.exception.pending | e.exception.injected);
+	/* Code where no memory is: an error, with a #UD that waits. */
+	vcpu_start16(vcpu, 0);
+	s = vcpu_sregs(vcpu);
+	s.cs.base = 0xf0000000;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
+	vcpu_run_exit(vcpu, KVM_EXIT_INTERNAL_ERROR);
+	e = get_events(vcpu);
+	EXPECT_EQ(1, e.exception.pending);
+	EXPECT_EQ(1, e.exception.injected);
+	EXPECT_EQ(6, e.exception.nr);
+}
+
 /* A triple fault that was on its way when the vCPU was saved comes to its end elsewhere. */
 TEST(triple_fault)
 {

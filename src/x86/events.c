@@ -184,16 +184,20 @@ void queue_nmi(struct vcpu *vcpu)
 }
 
 /* A CPU holds one NMI in service and latches one more: SDM vol. 3, 6.7.1. */
+static unsigned int nmis_at_most(struct vcpu *vcpu)
+{
+	return vcpu->arch.events.nmi.injected || static_call(vendor_get_nmi_mask)(vcpu) ? 1 : 2;
+}
+
 static void collect_nmis(struct vcpu *vcpu)
 {
 	struct vcpu_events *e = &vcpu->arch.events;
-	unsigned int limit, n;
+	unsigned int n;
 
 	if (!atomic_read(&e->nmi.queued))
 		return;
-	limit = e->nmi.injected || static_call(vendor_get_nmi_mask)(vcpu) ? 1 : 2;
 	n = e->nmi.pending + atomic_xchg(&e->nmi.queued, 0);
-	e->nmi.pending = min(n, limit);
+	e->nmi.pending = min(n, nmis_at_most(vcpu));
 }
 
 /*
@@ -491,14 +495,14 @@ bool events_wake(struct vcpu *vcpu)
 	return irq_pending(vcpu) && irq_open(vcpu);
 }
 
-/* Without KVM_CAP_EXCEPTION_PAYLOAD user space sees no pending exception. */
+/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is one that is being injected, too. */
 static void get_exception(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 {
 	struct vcpu_events *e = &vcpu->arch.events;
 
+	out->exception.pending = e->exception.pending;
 	if (vcpu->vm->arch.exception_payload) {
 		out->exception.injected = e->exception.injected;
-		out->exception.pending = e->exception.pending;
 		out->exception_has_payload = e->exception.has_payload;
 		out->exception_payload = e->exception.payload;
 		out->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
@@ -526,7 +530,8 @@ int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->interrupt.nr = e->irq.vector;
 	out->interrupt.shadow = static_call(vendor_get_shadow)(vcpu);
 	out->nmi.injected = e->nmi.injected;
-	out->nmi.pending = e->nmi.pending;
+	/* Like KVM, whether there is one, not how many. */
+	out->nmi.pending = !!e->nmi.pending;
 	out->nmi.masked = static_call(vendor_get_nmi_mask)(vcpu);
 	out->flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	if (vcpu->vm->arch.triple_fault_event) {
@@ -541,13 +546,16 @@ static bool events_valid(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	u32 flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
 		    KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
 
+	/* Without that flag there is no pending exception. */
+	bool pending = (in->flags & KVM_VCPUEVENT_VALID_PAYLOAD) && in->exception.pending;
+
 	if (vcpu->vm->arch.exception_payload)
 		flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
 	if (vcpu->vm->arch.triple_fault_event)
 		flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	if (in->flags & ~flags)
 		return false;
-	if ((in->exception.injected || in->exception.pending) &&
+	if ((in->exception.injected || pending) &&
 	    (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
 		return false;
 	/* There is no SMM here, so nothing of it can be in progress. */
@@ -590,10 +598,11 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 		static_call(vendor_set_shadow)(vcpu, in->interrupt.shadow);
 	e->nmi.injected = in->nmi.injected;
 	if (in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
-		e->nmi.pending = min_t(u8, in->nmi.pending, 2);
+		e->nmi.pending = in->nmi.pending;
 		atomic_set(&e->nmi.queued, 0);
 	}
 	static_call(vendor_set_nmi_mask)(vcpu, in->nmi.masked);
+	e->nmi.pending = min_t(unsigned int, e->nmi.pending, nmis_at_most(vcpu));
 	if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->arch.lapic)
 		vcpu->arch.sipi_vector = in->sipi_vector;
 	if (in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
