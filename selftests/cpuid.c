@@ -344,6 +344,12 @@ TEST(set_after_run)
 	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
 
 	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	/* A KVM_RUN that does not enter the guest is none. */
+	vcpu->run->immediate_exit = 1;
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	vcpu->run->immediate_exit = 0;
+	cpuid_find(c, 1, 0)->eax ^= 0x10;
+	EXPECT_EQ(0, ioctl_errno(vcpu->fd, KVM_SET_CPUID2, c));
 	vcpu_start64(vcpu, guest_probe, 0);
 	vcpu_run_done(vcpu);
 	EXPECT_EQ(0, ioctl_errno(vcpu->fd, KVM_SET_CPUID2, c));

@@ -260,6 +260,7 @@ static int enter_once(struct vcpu *vcpu)
 		pv_eoi_collect(vcpu);
 	if (!entered)
 		return 1;
+	vcpu->arch.has_run = true;
 	static_call(vendor_exit_info)(vcpu);
 	if (vendor_caps.pml)
 		mmu_log_written(vcpu);
@@ -375,21 +376,10 @@ static void run_page_out(struct vcpu *vcpu)
 	run->ready_for_interrupt_injection = user_may_inject(vcpu);
 }
 
-/**
- * arch_vcpu_run() - KVM_RUN
- * @vcpu: the vCPU, locked and loaded
- *
- * Return: 0 with run->exit_reason set, or an errno: -EINTR for a signal or
- * immediate_exit, -EFAULT for memory that user space does not have.
- */
-int arch_vcpu_run(struct vcpu *vcpu)
+static int run_synced(struct vcpu *vcpu)
 {
 	int r;
 
-	r = state_sync_in(vcpu);
-	if (r)
-		return r;
-	vcpu->arch.has_run = true;
 	run_page_in(vcpu);
 	fpu_enter(vcpu);
 	/* What is half done is finished even if the guest shall not run on. */
@@ -404,6 +394,25 @@ int arch_vcpu_run(struct vcpu *vcpu)
 		}
 	}
 	fpu_leave(vcpu);
+	return r;
+}
+
+/**
+ * arch_vcpu_run() - KVM_RUN
+ * @vcpu: the vCPU, locked and loaded
+ *
+ * The run page is filled in whatever becomes of it, as by KVM.
+ *
+ * Return: 0 with run->exit_reason set, or an errno: -EINTR for a signal or
+ * immediate_exit, -EFAULT for memory that user space does not have, -EINVAL for
+ * registers in the run page that can't be.
+ */
+int arch_vcpu_run(struct vcpu *vcpu)
+{
+	int r = state_sync_in(vcpu);
+
+	if (!r)
+		r = run_synced(vcpu);
 	run_page_out(vcpu);
 	state_sync_out(vcpu);
 	return r;
