@@ -51,6 +51,17 @@ static int line_status(struct vm *vm, u32 gsi, int level)
 
 /* ---- messages ---- */
 
+/* KVM's word for a message that no LAPIC could be meant by. */
+TEST(message_for_nobody)
+{
+	struct vm *vm = vm_create(VM_BARE | VM_IRQCHIP);
+
+	EXPECT_EQ(-1, msi(vm, 0, 0, VECTOR));
+	EXPECT_EQ(EPERM, errno);
+	ASSERT_GE(ioctl(vm->fd, KVM_CREATE_VCPU, 0), 0);
+	EXPECT_EQ(0, msi(vm, 7, 0, VECTOR));
+}
+
 static __guest void guest_two(void)
 {
 	u32 id = xapic_read(0x20) >> 24;

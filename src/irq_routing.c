@@ -215,7 +215,8 @@ int irq_set(struct vm *vm, enum irq_source source, u32 gsi, int level)
  * @msi:	the message
  *
  * Context: any but NMI; takes vm->irq_srcu.
- * Return: how many vCPUs got it; -EINVAL for a message that can't be.
+ * Return: how many vCPUs got it; -EINVAL for a message that can't be, -EPERM (KVM's
+ * word for it) for one that is for nobody.
  */
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
 {
@@ -240,7 +241,7 @@ int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
 	idx = srcu_read_lock(&vm->irq_srcu);
 	r = route.deliver(vm, &route, IRQ_SOURCE_USER, 1);
 	srcu_read_unlock(&vm->irq_srcu, idx);
-	return max(r, 0);
+	return r < 0 ? -EPERM : r;
 }
 
 enum pin_event { PIN_ACKED, PIN_UNMASKED, PIN_UNMASKED_UP };

@@ -369,8 +369,12 @@ static void pic_mask(void)
 
 static void pic_cascade(void)
 {
+	struct kvm_pic_state master;
+
 	pic_machine(0x01);
 	pulse(12);
+	pic_get(&vm, 0, &master);
+	CHECK(!(master.last_irr & 4));		/* for KVM, the slave's next is an edge */
 	CHECK(interrupt() == 0x2c);
 	outb(0x20, 0x0b);
 	outb(0xa0, 0x0b);
@@ -1118,7 +1122,8 @@ static void ipi_map_is_the_rule(void)
 			without = collect(0x40);
 			vm.arch.apic_map = map;
 			CHECK(!memcmp(&with, &without, sizeof(with)));
-			CHECK(a == b);
+			/* "For nobody" is known only of who asks everybody. */
+			CHECK(a == b || (a == 0 && b == -1));
 			if (failed) {
 				printf("# round %lu: dest %x logical %d shorthand %u source %d mode %d\n",
 				       round, msg.dest, msg.logical, msg.shorthand,

@@ -366,7 +366,8 @@ static int deliver_all(struct vm *vm, struct lapic *source, const struct apic_ms
  * @source:	the LAPIC that sends an IPI; NULL for MSIs and the IOAPIC
  * @msg:	the message
  *
- * Context: any but NMI. Return: how many took it; -1 when it is for nobody.
+ * Context: any but NMI. Return: how many took it; -1 when all had to be asked and
+ * it is for nobody.
  */
 int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *msg)
 {
@@ -377,7 +378,7 @@ int lapic_deliver(struct vm *vm, struct lapic *source, const struct apic_msg *ms
 		return lapic_accept_msg(source, msg);
 	rcu_read_lock();
 	if (map_targets(rcu_dereference(vm->arch.apic_map), msg, &t))
-		r = deliver_targets(&t, source, msg);
+		r = max(deliver_targets(&t, source, msg), 0);
 	else
 		r = deliver_all(vm, source, msg);
 	rcu_read_unlock();

@@ -156,16 +156,21 @@ static void chip_acknowledge(struct pic *pic, struct kvm_pic_state *chip, unsign
 	}
 }
 
-/* The slave's output to the master's pin, the master's to the processor. */
+/*
+ * The slave's output to the master's pin, the master's to the processor. The slave asks anew each
+ * time, so that no level stays behind in a state that KVM might be given: there each is an edge.
+ */
 static void pic_update(struct pic *pic)
 {
 	bool output;
 
-	chip_set_pin(&pic->chips[0], CASCADE_PIN, false);
-	if (chip_request(pic, &pic->chips[1]) >= 0)
+	if (chip_request(pic, &pic->chips[1]) >= 0) {
+		chip_set_pin(&pic->chips[0], CASCADE_PIN, false);
 		chip_set_pin(&pic->chips[0], CASCADE_PIN, true);
-	else
+		chip_set_pin(&pic->chips[0], CASCADE_PIN, false);
+	} else {
 		pic->chips[0].irr &= ~(1 << CASCADE_PIN);
+	}
 	output = chip_request(pic, &pic->chips[0]) >= 0;
 	if (output)
 		pic->raised = true;
