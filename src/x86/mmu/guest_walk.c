@@ -119,8 +119,9 @@ static u64 reserved_bits(const struct walk *w, int level, bool leaf)
 	/* 32-bit entries: only a 4M page has any, between its PSE-36 bits. */
 	if (!w->pae)
 		return leaf ? BIT_ULL(21) : 0;
+	/* Without bit 5, for a CPU that marks them as accessed, as QEMU's does. */
 	if (is_pdpte(w, level))
-		return w->reserved | _PAGE_NX | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
+		return w->reserved | _PAGE_NX | GENMASK_ULL(8, 6) | GENMASK_ULL(2, 1);
 	/* An entry that is no leaf in spite of its PS: no page has that size. */
 	if (!leaf)
 		return w->reserved | _PAGE_PSE;
