@@ -6,6 +6,7 @@
  * and MSRs in files of their own.
  */
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 
 #include "lib/test.h"
@@ -132,6 +133,25 @@ TEST(create_vcpu)
 	for (i = 0; i < 3; i++) {
 		ASSERT_GE(ioctl(vm->fd, KVM_CREATE_VCPU, i), 0);
 	}
+}
+
+/* KVM_CAP_MAX_VCPU_ID: once, and before the first vCPU; 0 leaves it open. */
+TEST(limit_of_ids)
+{
+	struct vm *vm = vm_create(VM_BARE), *other = vm_create(VM_BARE);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MAX_VCPU_ID };
+	u64 max = check_extension(KVM_CAP_MAX_VCPU_ID);
+
+	EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = max + 1;
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = 2;
+	EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_ENABLE_CAP, &cap));
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_CREATE_VCPU, (void *)2));
+	ASSERT_GE(ioctl(other->fd, KVM_CREATE_VCPU, 0), 0);
+	EXPECT_EQ(EINVAL, ioctl_errno(other->fd, KVM_ENABLE_CAP, &cap));
+	cap.args[0] = max;
+	EXPECT_EQ(0, ioctl_errno(other->fd, KVM_ENABLE_CAP, &cap));
 }
 
 TEST(vm)
@@ -285,6 +305,12 @@ TEST(eventfds)
 		io.flags = 0;
 		io.addr = ~0ull;	/* wraps */
 		EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_IOEVENTFD, &io));
+		/* Who takes away what can't be finds nothing. */
+		io.flags = KVM_IOEVENTFD_FLAG_DEASSIGN;
+		EXPECT_EQ(EBADF, ioctl_errno(vm->fd, KVM_IOEVENTFD, &io));
+		io.fd = eventfd(0, 0);
+		EXPECT_EQ(ENOENT, ioctl_errno(vm->fd, KVM_IOEVENTFD, &io));
+		close(io.fd);
 	}
 }
 
@@ -343,6 +369,21 @@ static void break_cr0_high(struct kvm_sregs *s) { s->cr0 |= 1ull << 32; }
 static void break_cr0_pg(struct kvm_sregs *s) { s->cr0 &= ~1ull; }
 static void break_cr0_nw(struct kvm_sregs *s) { s->cr0 |= 1ull << 29; }
 static void break_cr3(struct kvm_sregs *s) { s->cr3 |= 1ull << 63; }
+
+/* IA32_APIC_BASE has its rules where no LAPIC is in the kernel, as well. */
+TEST(apic_base_without_lapic)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_sregs s = vcpu_sregs(vcpu);
+
+	s.apic_base = 0x500;			/* x2APIC without being enabled */
+	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SREGS, &s));
+	s.apic_base = 0xfee00900 | 1;
+	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SREGS, &s));
+	s.apic_base = 0xfee00900;
+	EXPECT_EQ(0, ioctl_errno(vcpu->fd, KVM_SET_SREGS, &s));
+}
 
 TEST(sregs)
 {
@@ -461,6 +502,21 @@ TEST(run_page)
 	close(vcpu->fd);
 	close(vm->fd);
 	EXPECT_EQ(0, vcpu->run->immediate_exit);
+}
+
+/* KVM_RUN fails for what it is to take or to give: what it can give is there all the same. */
+TEST(run_page_of_a_refused_run)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_run *run = vcpu->run;
+
+	run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+	run->kvm_dirty_regs = 1ull << 40;
+	EXPECT_EQ(EINVAL, vcpu_run_once(vcpu));
+	EXPECT_EQ(vcpu_regs(vcpu).rip, run->s.regs.regs.rip);
+	EXPECT_NE(0, run->s.regs.regs.rip);
+	EXPECT_EQ(vcpu_sregs(vcpu).apic_base, run->apic_base);
 }
 
 /* A VM belongs to the address space that made it. */

@@ -22,6 +22,7 @@
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEFTYPE	0x2ff
 #define MSR_RAPL_POWER_UNIT	0x606
+#define MSR_P5_MC_ADDR		0
 #define MSR_EFER		0xc0000080
 #define MSR_STAR		0xc0000081
 #define MSR_LSTAR		0xc0000082
@@ -292,6 +293,7 @@ TEST(bad_values_from_user_space)
 		{ MSR_PAT, 2 }, { MSR_MTRR_DEFTYPE, 2 }, { MSR_EFER, 1 << 1 },
 		{ MSR_APIC_BASE, 1ull << 10 | APIC_PHYS }, { MSR_NOWHERE, 1 },
 		{ MSR_RAPL_POWER_UNIT, 1 },		/* reads as zero, and is */
+		{ MSR_P5_MC_ADDR, 1 }, { MSR_P5_MC_ADDR, 0 },	/* likewise, and can't be written */
 	};
 	struct vm *vm = vm_create(VM_IRQCHIP);
 	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);

@@ -140,6 +140,24 @@ TEST(sregs)
 	vcpu_run_done(vcpu);
 }
 
+/* A null SS has no D/B bit for VMX, where such a state may go; of others it is kept. */
+TEST(unusable_segments)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_sregs s = vcpu_sregs(vcpu);
+
+	if (host_is_intel())
+		SKIP(return, "VMX keeps nothing of them");
+	s.ss.present = s.es.present = 0;
+	s.ss.unusable = s.es.unusable = 1;
+	s.ss.db = s.es.db = 1;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
+	s = vcpu_sregs(vcpu);
+	EXPECT_EQ(0, s.ss.db);
+	EXPECT_EQ(1, s.es.db);
+}
+
 /* ---- PDPTEs, which a CPU loads with CR3 and keeps ---- */
 
 #define PAE_CODE	GUEST_LOW
@@ -199,6 +217,22 @@ TEST(pdptes)
 	s.cr4 |= 1ull << 31;
 	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SREGS2, &s));
 	EXPECT_EQ(1, pae_page(vcpu));
+}
+
+/* QEMU's CPU marks PDPTEs as accessed; what it has gone through, a walk in software can. */
+TEST(accessed_pdpte)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
+	struct kvm_translation t = { .linear_address = 1ul << 30 };
+
+	if (host_is_intel())
+		SKIP(return, "VMX keeps them in registers, and no CPU marks them there");
+	pae_start(vcpu);
+	((u64 *)guest_ptr(vm, PAE_PDPT))[1] |= 1 << 5;
+	do_ioctl(vcpu->fd, KVM_TRANSLATE, &t);
+	EXPECT_EQ(1, t.valid);
+	EXPECT_EQ(PAE_PAGE(0), t.physical_address);
 }
 
 /* At creation: what a CPU is after RESET (SDM 3A, table 9-1). */

@@ -530,10 +530,11 @@ static bool ioeventfd_valid(const struct kvm_ioeventfd *args)
  */
 int ioeventfd_set(struct vm *vm, const struct kvm_ioeventfd *args)
 {
-	if (!ioeventfd_valid(args))
-		return -EINVAL;
+	/* What can't be is not there either: -ENOENT. */
 	if (args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)
 		return ioeventfd_deassign(vm, args);
+	if (!ioeventfd_valid(args))
+		return -EINVAL;
 	return ioeventfd_assign(vm, args);
 }
 

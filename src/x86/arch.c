@@ -652,9 +652,10 @@ static long enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	long r = -EINVAL;
 
+	if (cap->args[0] > MAX_VCPU_IDS)
+		return r;
 	mutex_lock(&vm->lock);
-	if (cap->args[0] && cap->args[0] <= MAX_VCPU_IDS &&
-	    (!vm->max_vcpu_ids || vm->max_vcpu_ids == cap->args[0])) {
+	if (!vm->max_vcpu_ids || vm->max_vcpu_ids == cap->args[0]) {
 		vm->max_vcpu_ids = cap->args[0];
 		r = 0;
 	}
@@ -707,10 +708,10 @@ size_t arch_vcpu_size(void)
 
 int arch_vcpu_precreate(struct vm *vm, unsigned int id)
 {
-	unsigned int ids = vm->max_vcpu_ids ?: MAX_VCPU_IDS;
-
-	/* The first decides which one boots, unless user space has. */
-	return id >= ids || vm->nvcpus >= VCPUS_MAX ? -EINVAL : 0;
+	/* From the first on, the limit stays. */
+	if (!vm->max_vcpu_ids)
+		vm->max_vcpu_ids = MAX_VCPU_IDS;
+	return id >= vm->max_vcpu_ids || vm->nvcpus >= VCPUS_MAX ? -EINVAL : 0;
 }
 
 int arch_vcpu_create(struct vcpu *vcpu)

@@ -596,7 +596,7 @@ static int set_pv(const struct msr_access *a, u64 value)
 
 static struct msr_row rows[] = {
 	/* P5's machine-check registers: zero */
-	{ RANGE(MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE), MSR_IGNORE, READS(0, NULL) },
+	{ RANGE(MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE), 0, READS(0, set_refuse) },
 	{ ONE(MSR_IA32_TSC), MSR_LISTED, FUNCS(get_tsc, set_tsc) },
 	{ ONE(MSR_KVM_WALL_CLOCK), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_SYSTEM_TIME), MSR_LISTED, FUNCS(get_pv, set_pv) },

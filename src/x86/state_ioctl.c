@@ -124,14 +124,6 @@ static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs *s)
 	       !(s->efer & ~efer_allowed());
 }
 
-static int set_apic_base(struct vcpu *vcpu, u64 base)
-{
-	if (vcpu->arch.lapic)
-		return lapic_set_base(vcpu, base, true) ? -EINVAL : 0;
-	vcpu->arch.apic_base = base;
-	return 0;
-}
-
 static void set_segments(struct vcpu *vcpu, const struct kvm_sregs *s)
 {
 	int seg;
@@ -175,13 +167,8 @@ static void unhalt_after_reset(struct vcpu *vcpu, const struct kvm_sregs *s)
 /* @pdptrs: of PAE paging, as user space has them; NULL: from where CR3 points */
 static int set_sregs_common(struct vcpu *vcpu, const struct kvm_sregs *s, const u64 *pdptrs)
 {
-	int r;
-
-	if (!sregs_valid(vcpu, s))
+	if (!sregs_valid(vcpu, s) || lapic_set_base(vcpu, s->apic_base, true))
 		return -EINVAL;
-	r = set_apic_base(vcpu, s->apic_base);
-	if (r)
-		return r;
 	/* Control registers first: what a segment means depends on the mode. */
 	set_control_registers(vcpu, s, pdptrs);
 	set_segments(vcpu, s);

@@ -45,8 +45,9 @@ void svm_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
 
 	/*
 	 * What SVM leaves undefined and VMX's checks want told in one way:
-	 * a loaded TR is busy; loaded data segments are accessed; and CPL is
-	 * a field of its own, which SS.DPL shall agree with.
+	 * a loaded TR is busy; loaded data segments are accessed; an unusable SS
+	 * is not a big one; and CPL is a field of its own, which SS.DPL shall
+	 * agree with. All as KVM tells it.
 	 */
 	if (seg == SEG_TR)
 		s->type |= 2;
@@ -54,8 +55,8 @@ void svm_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
 		s->dpl = to_vmcb(vcpu)->save.cpl;
 	else if (s->s && !s->unusable)
 		s->type |= 1;
-	if (s->unusable && seg != SEG_CS && seg != SEG_TR)
-		s->db = seg == SEG_SS ? s->db : 0;
+	if (s->unusable && seg == SEG_SS)
+		s->db = 0;
 }
 
 void svm_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s)
