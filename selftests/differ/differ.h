@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A sequence of ioctls and small guests that is the same for each device: every step
+ * prints one line of what it did and what came out (main.c), for scripts/differ to
+ * compare. A step has a seed of its own, so what an earlier one found decides nothing.
+ */
+#ifndef SELFTESTS_DIFFER_H
+#define SELFTESTS_DIFFER_H
+
+#include "lib/random.h"
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define VCPUS		2
+#define RAM_SIZE	HUGE_SIZE	/* slot 0, at guest-physical 0 */
+#define OTHER_SIZE	(64 * PAGE_SIZE)	/* what other slots are made of */
+#define RUN_SIZE	(3 * PAGE_SIZE)	/* struct kvm_run, port data, coalesced writes */
+#define MSRS_MAX	256
+
+/* What an episode plays with. */
+struct world {
+	int dev, vm, vcpu[VCPUS], event[2];
+	struct kvm_run *run[VCPUS];
+	char *ram, *other;
+	bool pic;		/* in the kernel */
+	bool has_ram;
+};
+
+struct step {
+	const char *name;
+	int weight;
+	void (*run)(struct world *w);
+};
+
+extern const struct step device_steps[], vm_steps[], irq_steps[], vcpu_steps[], guest_steps[];
+
+/* ---- random numbers, of the step ---- */
+
+u64 rnd(void);
+u64 below(u64 n);
+bool one_in(u64 n);
+u64 value(void);		/* one at which something may end or begin */
+u32 pick_msr(void);
+#define pick(table) ((table)[below(ARRAY_SIZE(table))])
+
+/* ---- the step's line ---- */
+
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* As "offset:word", of those that aren't 0. */
+void say_bytes(const char *name, const void *p, size_t size);
+
+/* ---- ioctls ---- */
+
+/* Zeroed, and its end is the end of what is mapped. */
+void *argument(size_t size);
+/* A few fields are changed, or none. */
+void tweak(void *p, size_t size);
+/* ioctl(), with the line's " = result"; now and then with a pointer that is no good. */
+int call(int fd, const char *name, unsigned long cmd, void *arg);
+#define CALL(fd, cmd, arg) call(fd, #cmd, cmd, (void *)(arg))
+/* The same with an argument that is a number, and with a pointer that is good. */
+int call_raw(int fd, const char *name, unsigned long cmd, unsigned long arg);
+#define CALL_RAW(fd, cmd, arg) call_raw(fd, #cmd, cmd, (unsigned long)(arg))
+
+struct kvm_cpuid2 *model_cpuid(void);	/* the same for each device; the caller's */
+extern u32 msr_list[MSRS_MAX], nr_msrs;	/* likewise */
+
+void say_now(void);
+void episode_over(void);		/* what follows isn't repeatable */
+bool episode_is_over(void);
+
+/* vcpu.c: everything that can be asked of a vCPU, of a VM */
+void say_vcpu(struct world *w, int n);
+void add_vcpu(struct world *w, int n, u64 id);
+void set_model_cpuid(struct world *w, int n);
+void say_vm(struct world *w);
+u32 some_msr(void);		/* that minikvm claims, or that nobody does */
+u64 msr_value(u32 msr);
+/*
+ * TCG's #VMEXIT sets the host's CR0.PG while EFER and CR4 are the guest's: with LME and
+ * without PAE, that's the end of the host.
+ */
+#define EFER		0xc0000080
+#define EFER_LME	0x100
+u64 survivable_efer(u64 efer, u64 cr4);
+void mask_sregs(void *state);
+void mask_events(void *state);
+bool scales(void);		/* the TSC */
+/* guest.c */
+bool say_run(struct world *w, int n);
+
+#endif
