@@ -43,16 +43,17 @@ static bool write_file(const char *path, const char *s)
 	return ok;
 }
 
-static bool file_says(const char *path, const char *what)
+/* Its first line, or an empty string. */
+static const char *read_file(const char *path)
 {
-	char line[128] = "";
+	static char line[128];
 	FILE *f = fopen(path, "r");
 
-	if (f && !fgets(line, sizeof(line), f))
+	if (!f || !fgets(line, sizeof(line), f))
 		line[0] = 0;
 	if (f)
 		fclose(f);
-	return strstr(line, what);
+	return line;
 }
 
 /* NULL: it can be suspended. */
@@ -60,20 +61,34 @@ static const char *obstacle(void)
 {
 	if (!getenv("HOST"))
 		return "this machine is no emulated host: it stays awake";
-	if (!file_says("/sys/power/state", "mem") || !file_says("/sys/power/mem_sleep", "deep"))
+	if (!strstr(read_file("/sys/power/state"), "mem") ||
+	    !strstr(read_file("/sys/power/mem_sleep"), "deep"))
 		return "the host's kernel has no suspend to RAM";
 	if (access("/sys/class/rtc/rtc0/wakealarm", W_OK))
 		return "the host has no clock to wake it";
 	return NULL;
 }
 
-/* Two seconds: one may be over before it sleeps. */
+/*
+ * An alarm that goes off before there is sleep would wake nobody. The count of such events, given
+ * back, makes it end the attempt instead (the kernel's Documentation/ABI, sysfs-power).
+ */
+static bool sleep_for(int seconds)
+{
+	char alarm[16];
+
+	snprintf(alarm, sizeof(alarm), "+%d", seconds);
+	return write_file("/sys/power/mem_sleep", "deep") &&
+	       write_file("/sys/class/rtc/rtc0/wakealarm", "0") &&
+	       write_file("/sys/power/wakeup_count", read_file("/sys/power/wakeup_count")) &&
+	       write_file("/sys/class/rtc/rtc0/wakealarm", alarm) &&
+	       write_file("/sys/power/state", "mem");
+}
+
+/* Not always: one that comes in the last moments is lost. QEMU's RTC goes by real time. */
 static bool suspend(void)
 {
-	return write_file("/sys/class/rtc/rtc0/wakealarm", "0") &&
-	       write_file("/sys/class/rtc/rtc0/wakealarm", "+2") &&
-	       write_file("/sys/power/mem_sleep", "deep") &&
-	       write_file("/sys/power/state", "mem");
+	return sleep_for(5) || sleep_for(20);
 }
 
 /* ---- the guest that runs ---- */
@@ -248,21 +263,23 @@ FIXTURE_TEARDOWN(suspend)
 TEST_F(suspend, guest_goes_on)
 {
 	u64 n, t;
-	int i;
 
 	if (obstacle())
 		SKIP(return, "%s", obstacle());
-	for (i = 0; i < 2; i++) {
-		ASSERT_TRUE(suspend());
-		n = *self->rounds;
-		t = *self->ticks;
-		EXPECT_TRUE(comes_to(self->rounds, n + 3));
-		EXPECT_TRUE(comes_to(self->ticks, t + 3));
-	}
+	ASSERT_TRUE(suspend());
+	n = *self->rounds;
+	t = *self->ticks;
+	EXPECT_TRUE(comes_to(self->rounds, n + 3));
+	EXPECT_TRUE(comes_to(self->ticks, t + 3));
 	guest_var(self->vm, stop) = true;
 	pthread_join(self->threads[0], NULL);
 	wake_sleeper(self->vm);
 	pthread_join(self->threads[1], NULL);
+
+	/* And another VM is made, and runs, as before. */
+	self->vm = vm_create(VM_IRQCHIP);
+	guest_var(self->vm, stop) = true;
+	vcpu_run_done(vcpu_create(self->vm, 0, guest_runs, 0));
 }
 
 /* One has seen the host's TSC last long before the suspend, and the other just before it. */
@@ -284,19 +301,6 @@ TEST_F(suspend, tscs_stay_together)
 	/* And not ahead of it. */
 	ASSERT_TRUE(comes_to(self->rounds, *self->rounds + 3));
 	EXPECT_GE(guest_var(self->vm, last_tsc), *self->woken_tsc);
-}
-
-/* VMs, and CPUs, are made as before. */
-TEST(new_ones)
-{
-	struct vm *vm;
-
-	if (obstacle())
-		SKIP(return, "%s", obstacle());
-	ASSERT_TRUE(suspend());
-	vm = vm_create(VM_IRQCHIP);
-	guest_var(vm, stop) = true;
-	vcpu_run_done(vcpu_create(vm, 0, guest_runs, 0));
 }
 
 TEST_HARNESS_MAIN
