@@ -85,7 +85,5 @@ u64 survivable_efer(u64 efer, u64 cr4);
 void mask_sregs(void *state);
 void mask_events(void *state);
 bool scales(void);		/* the TSC */
-/* guest.c */
-bool say_run(struct world *w, int n);
 
 #endif

@@ -273,7 +273,7 @@ static u64 device_or_memory(void)
 	static const u64 places[] = {
 		DATA, DATA + 1, DATA + PAGE_SIZE - 2, 0xd0000000, 0xd0000001, 0xd0000ffe, 0xfee00020,
 		0xfee00030, 0xfee00080, 0xfee000f0, 0xfee00300, 0xfec00000, 0xfec00010, RAM_SIZE - 1,
-		RAM_SIZE, TSS, 0xfee00fff, 0xd0000100,
+		RAM_SIZE, TSS, 0xd0000100,
 	};
 
 	return one_in(8) ? value() : pick(places);
@@ -446,7 +446,7 @@ static void complete(struct world *w, int n)
 }
 
 /* False for a guest that spins: where it was is not repeatable. */
-bool say_run(struct world *w, int n)
+static bool say_run(struct world *w, int n)
 {
 	struct kvm_run *run = w->run[n];
 	int err = 0;
@@ -486,7 +486,11 @@ static int ready_vcpu(struct world *w)
 
 static void program(struct world *w)
 {
-	static const u32 controls[] = { 3, 0x10001, 0x20001, 0x30003 };
+	/*
+	 * Of hardware breakpoints TCG knows nothing, and KVM where it executes in software. Nor
+	 * steps: of what KVM injects, it pushes another TF.
+	 */
+	static const u32 controls[] = { 0x10001, 0x20001 };
 	struct kvm_guest_debug debug = { .arch.debugreg = { CODE, [7] = 0x401 } };
 	int n = ready_vcpu(w), cpl;
 	struct kvm_sregs sregs;
@@ -513,7 +517,7 @@ static void program(struct world *w)
 	CALL_RAW(w->vcpu[n], KVM_SET_SREGS, &sregs);
 	CALL_RAW(w->vcpu[n], KVM_SET_REGS, &regs);
 	say_now();
-	debug.control = one_in(8) ? pick(controls) : 0;
+	debug.control = one_in(8) ? controls[!host_is_tcg() && one_in(2)] : 0;
 	if (debug.control) {
 		say(" debug %x", debug.control);
 		CALL_RAW(w->vcpu[n], KVM_SET_GUEST_DEBUG, &debug);

@@ -3,7 +3,7 @@
  * Usage: differ		on $MINIKVM_DEVICE: one line a step
  *
  *   MINIKVM_SEED	another sequence
- *   MINIKVM_EPISODES	how many worlds, each with a VM of its own
+ *   MINIKVM_EPISODES	how many worlds, each with a VM of its own: 40
  *   MINIKVM_STEPS	of an episode
  *   MINIKVM_EPISODE	only this one
  *   MINIKVM_MODEL	file with the CPUID and the MSRs that all devices have: the first run
@@ -362,7 +362,7 @@ static void watch_episode(u64 seed, u64 episode, u64 steps)
 
 int main(void)
 {
-	u64 seed = option("MINIKVM_SEED", 1), episodes = option("MINIKVM_EPISODES", 100);
+	u64 seed = option("MINIKVM_SEED", 1), episodes = option("MINIKVM_EPISODES", 40);
 	u64 steps = option("MINIKVM_STEPS", 40), only = option("MINIKVM_EPISODE", 0);
 
 	arg_end = (char *)map_at(ARG_AT, ARG_SIZE) + ARG_SIZE;

@@ -317,6 +317,9 @@ static void state_part(struct world *w)
 		p->change(state);
 	if (one_in(2))
 		tweak(state, p->size);
+	/* Two LAPICs of one id: then all are asked, and a message to none is EPERM. */
+	if (p->set == KVM_SET_LAPIC)
+		*(u32 *)(((struct kvm_lapic_state *)state)->regs + 0x20) = n << 24;
 	if (!settable(w, n, p, state))
 		return;
 	if (p->get == KVM_GET_SREGS || p->get == KVM_GET_SREGS2) {
@@ -664,7 +667,7 @@ static void mce(struct world *w)
 	CALL(w->vcpu[n], KVM_X86_SET_MCE, m);
 }
 
-static void vapic(struct world *w)
+static void kvmclock_ctrl(struct world *w)
 {
 	CALL_RAW(w->vcpu[any()], KVM_KVMCLOCK_CTRL, one_in(2) ? 0 : value());
 }
@@ -694,7 +697,7 @@ const struct step vcpu_steps[] = {
 	{ "signal_mask", 1, signal_mask },
 	{ "enable_cap_vcpu", 2, enable_cap_vcpu },
 	{ "mce", 2, mce },
-	{ "kvmclock_ctrl", 1, vapic },
+	{ "kvmclock_ctrl", 1, kvmclock_ctrl },
 	{ "run_arg", 1, run_arg },
 	{ }
 };

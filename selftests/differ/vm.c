@@ -46,7 +46,6 @@ static void check_extension_step(struct world *w)
 	u64 cap = one_in(8) ? value() : below(300);
 	u64 high = one_in(8) ? below(2) << 32 : 0;
 
-	/* Its own counters: KVM_CAP_BINARY_STATS_FD is claimed; nothing of them is the same. */
 	if (!cap_claimed(cap))
 		return;
 	say(" %#llx", (long long)(cap | high));
@@ -75,7 +74,7 @@ static void mce_cap(struct world *w)
 	say_bytes("cap", cap, 8);
 }
 
-/* What it says is compared by say_model() only where it is claimed; here, the errors. */
+/* KVM offers more: only the errors are compared. */
 static void supported_cpuid_step(struct world *w)
 {
 	u32 nent = one_in(2) ? below(4) : value();
