@@ -14,7 +14,7 @@ static long call_copied(const struct ioctl_row *row, void *obj, unsigned long ra
 	bool out = (_IOC_DIR(row->cmd) & _IOC_READ) && !(row->flags & IOCTL_IN);
 	void __user *user = (void __user *)raw;
 	size_t size = _IOC_SIZE(row->cmd);
-	u64 small[16];
+	u64 small[8];
 	void *arg = small;
 	long r = -EFAULT;
 

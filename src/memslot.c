@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Memory slots: their checks, their publication, and the ways to find one.
- * What a change means to mappings is the MMU's (mmu_slot_*).
+ * What a change means to mappings is the MMU's (mmu_*).
  *
  * Order of a deletion: unpublish, wait for those who found the slot before
  * (SRCU), zap what they may have mapped, free. A new slot needs no waiting:
@@ -118,10 +118,11 @@ struct memslot *memslots_next(struct vm *vm, unsigned int *id)
 {
 	struct memslot **place;
 
-	for (; *id < MEMSLOTS_MAX; ++*id) {
+	while (*id < MEMSLOTS_MAX) {
 		place = id_place(&vm->slots, *id);
 		if (place && *place)
 			return *place;
+		*id = place ? *id + 1 : round_up(*id + 1, MEMSLOTS_PER_PAGE);
 	}
 	return NULL;
 }
@@ -348,12 +349,18 @@ static void retire(struct vm *vm)
 	vm_wait_readers(&vm->srcu);
 }
 
+/* Nobody makes new mappings of it. */
+static void zap(struct vm *vm, const struct memslot *slot)
+{
+	mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
+}
+
 static void delete(struct vm *vm, struct memslot *slot)
 {
 	unlink_gfn(vm, slot);
 	*id_place(&vm->slots, slot->id) = NULL;
 	retire(vm);
-	mmu_slot_removed(vm, slot);
+	zap(vm, slot);
 	unlink_hva(vm, slot);
 	slot_free(slot);
 }
@@ -364,7 +371,7 @@ static void move(struct vm *vm, struct memslot *old, struct memslot *new)
 	unlink_gfn(vm, old);
 	publish(vm, new);
 	retire(vm);
-	mmu_slot_removed(vm, old);
+	zap(vm, old);
 	unlink_hva(vm, old);
 	mmu_slot_created(vm, new);
 }

@@ -8,9 +8,8 @@
 
 #include <minikvm/types.h>
 
-/* vm->slots_lock held; the slot is published, unpublished, replaced. */
+/* vm->slots_lock held; the slot is published, replaced. */
 void mmu_slot_created(struct vm *vm, struct memslot *slot);
-void mmu_slot_removed(struct vm *vm, struct memslot *slot);
 void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to);
 
 gfn_t mmu_max_gfn(void);		/* no slot may reach beyond it */

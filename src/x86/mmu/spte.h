@@ -71,7 +71,7 @@ struct spte_bits {
 	u8 levels;			/* the root table's */
 	u8 max_leaf;			/* the largest page */
 	u16 dirty_burst;		/* as in struct spte_format */
-	u8 phys_bits;
+	gfn_t max_gfn;			/* the last that a table can map */
 };
 
 extern struct spte_bits spte_bits;

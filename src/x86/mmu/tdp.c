@@ -50,7 +50,7 @@ void spte_init(const struct spte_format *format)
 	*b = (struct spte_bits){
 		.levels = format->levels,
 		.max_leaf = !format->page_2m ? LEVEL_4K : format->page_1g ? LEVEL_1G : LEVEL_2M,
-		.phys_bits = format->phys_bits,
+		.max_gfn = min(level_pages(format->levels + 1), 1ULL << (format->phys_bits - PAGE_SHIFT)) - 1,
 		.dirty_burst = format->dirty_burst,
 		.mmio = mmio_entry(format),
 	};
@@ -94,10 +94,7 @@ u64 *tdp_last_entry(struct mmu *mmu, gfn_t gfn, int *level)
  */
 gfn_t mmu_max_gfn(void)
 {
-	unsigned int bits = min_t(unsigned int, spte_bits.phys_bits,
-				  PAGE_SHIFT + 9 * spte_bits.levels);
-
-	return (1ULL << (bits - PAGE_SHIFT)) - 1;
+	return spte_bits.max_gfn;
 }
 
 /* --- Removal. mmu_lock is held for write. --- */
@@ -147,14 +144,14 @@ static gfn_t zap_step(struct zap *z, gfn_t gfn)
 	end = min(z->last, level_next(gfn, level + 1) - 1);
 	for (gfn = level_base(gfn, level); gfn <= end; gfn += pages, sptep++) {
 		spte = READ_ONCE(*sptep);
-		if (!spte)
+		if (!spte_is_table(spte, level)) {
+			if (spte)
+				zap_leaf(z, sptep);
 			continue;
-		if (!spte_is_table(spte, level))
-			zap_leaf(z, sptep);
-		else if (gfn + pages - 1 <= z->last)
-			zap_table(z, sptep, spte);
-		else
+		}
+		if (gfn + pages - 1 > z->last)
 			break;		/* the next step goes down here */
+		zap_table(z, sptep, spte);
 	}
 	return gfn;
 }
@@ -218,16 +215,6 @@ void mmu_slot_created(struct vm *vm, struct memslot *slot)
 {
 	if (spte_bits.mmio)
 		mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
-}
-
-/**
- * mmu_slot_removed() - a slot's mappings go
- * @vm:		the VM; its slots_lock is held
- * @slot:	unpublished, and nobody uses it any more
- */
-void mmu_slot_removed(struct vm *vm, struct memslot *slot)
-{
-	mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
 }
 
 /* --- Ageing. --- */
