@@ -175,6 +175,8 @@ void mask_events(void *state)
 	struct kvm_vcpu_events *e = state;
 
 	e->flags &= ~KVM_VCPUEVENT_VALID_SMM;
+	/* KVM of 6.1 says whether one waits, and loses the other. */
+	e->nmi.pending = !!e->nmi.pending;
 	/* KVM tells of the last one, when there is none. */
 	if (!e->exception.injected && !e->exception.pending)
 		memset(&e->exception, 0, sizeof(e->exception));

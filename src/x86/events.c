@@ -530,8 +530,7 @@ int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->interrupt.nr = e->irq.vector;
 	out->interrupt.shadow = static_call(vendor_get_shadow)(vcpu);
 	out->nmi.injected = e->nmi.injected;
-	/* Like KVM, whether there is one, not how many. */
-	out->nmi.pending = !!e->nmi.pending;
+	out->nmi.pending = e->nmi.pending;
 	out->nmi.masked = static_call(vendor_get_nmi_mask)(vcpu);
 	out->flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	if (vcpu->vm->arch.triple_fault_event) {
