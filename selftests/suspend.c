@@ -88,7 +88,7 @@ static bool sleep_for(int seconds)
 /* Not always: one that comes in the last moments is lost. QEMU's RTC goes by real time. */
 static bool suspend(void)
 {
-	return sleep_for(5) || sleep_for(20);
+	return sleep_for(10) || sleep_for(30);
 }
 
 /* ---- the guest that runs ---- */

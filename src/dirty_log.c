@@ -104,14 +104,12 @@ static DECLARE_DELAYED_WORK(free_dead_logs_work, free_dead_logs);
 
 /**
  * dirty_log_free() - the reverse of dirty_log_alloc()
- * @slot: not reachable any more
+ * @slot: logged, not reachable any more
  *
  * Context: any. Costs the same for any size; the memory is free some time soon.
  */
 void dirty_log_free(struct memslot *slot)
 {
-	if (!slot->log)
-		return;
 	llist_add(&slot->log->dead, &dead_logs);
 	queue_delayed_work(system_unbound_wq, &free_dead_logs_work, 1);
 	slot->log = NULL;

@@ -144,7 +144,8 @@ void memslots_init(struct vm *vm)
 
 static void slot_free(struct memslot *slot)
 {
-	dirty_log_free(slot);
+	if (slot->log)
+		dirty_log_free(slot);
 	kfree(slot);
 }
 

@@ -168,7 +168,9 @@ static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
 {
 	while (gfn <= z->last) {
 		gfn = zap_step(z, gfn);
-		if (may_sleep && (need_resched() || rwlock_needbreak(&z->vm->mmu_lock))) {
+		if (!may_sleep || gfn > z->last)
+			continue;
+		if (need_resched() || rwlock_needbreak(&z->vm->mmu_lock)) {
 			mark_removed(z);
 			cond_resched_rwlock_write(&z->vm->mmu_lock);
 		}
