@@ -268,16 +268,6 @@ extern char remaps[], remapped[];
 #define PAGES_OTHER	(GUEST_FREE + 0x1000)
 #define HALTS_AT_HLT	"halts also where it does not get past the HLT"
 
-static __guest u64 *last_level_entry(u64 gva)
-{
-	u64 *table = (u64 *)GUEST_PML4;
-	int shift;
-
-	for (shift = 39; shift > 12; shift -= 9)
-		table = (u64 *)(table[gva >> shift & 511] & ~0xfffull);
-	return &table[gva >> 12 & 511];
-}
-
 static __guest void not_the_hlt(struct trap_frame *f)
 {
 	GUEST_ASSERT_EQ(REMAPPED_HLT, f->rip);
@@ -290,7 +280,7 @@ static __guest void guest_remap(u64 entry)
 
 	guest_handlers[6] = not_the_hlt;
 	guest_handlers[14] = not_the_hlt;
-	code(last_level_entry(GVA_TEST), entry);
+	code(guest_pte(GVA_TEST), entry);
 }
 
 /* As far as it gets; and is it said, in the way of such a VM, that it has halted? */

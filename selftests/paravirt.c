@@ -348,16 +348,6 @@ static __guest void guest_flushed(u64 id)
 	woken = 1;
 }
 
-static __guest u64 *pte_of(u64 gva)
-{
-	u64 *table = (u64 *)GUEST_PML4;
-	int shift;
-
-	for (shift = 39; shift > 12; shift -= 9)
-		table = (u64 *)(table[gva >> shift & 511] & ~0xfffull);
-	return &table[gva >> 12 & 511];
-}
-
 static __guest bool leave_flush(void)
 {
 	u8 seen = PREEMPTED;
@@ -371,7 +361,7 @@ static __guest void guest_flushes(void)
 	xapic_enable();
 	while (!ready || steal[1][16] != PREEMPTED)
 		cpu_pause();
-	*pte_of(GVA) = (u64)pages[1] | PTE_P | PTE_W;
+	*guest_pte(GVA) = (u64)pages[1] | PTE_P | PTE_W;
 	/* Who sleeps does so until it is woken; who was preempted may run again. */
 	while (!leave_flush())
 		GUEST_ASSERT(!sleeps);

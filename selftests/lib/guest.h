@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/guest_layout.h"
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
@@ -258,6 +260,17 @@ static inline void cpu_pause(void)
 static inline void barrier(void)
 {
 	asm volatile("" : : : "memory");
+}
+
+/* What maps a 4K page of the guest's own tables. */
+static inline u64 *guest_pte(u64 gva)
+{
+	u64 *table = (u64 *)GUEST_PML4;
+	int shift;
+
+	for (shift = 39; shift > 12; shift -= 9)
+		table = (u64 *)(table[gva >> shift & 511] & ~0xfffull);
+	return &table[gva >> 12 & 511];
 }
 
 static inline void write_mem8(volatile void *p, u8 v)
