@@ -179,7 +179,7 @@ static void collapse_batch(struct run *run)
 {
 	for (run->seen = 0; run->seen < BATCH && find_small(run); run->seen++)
 		collapse_here(run);
-	if (run->tables.last == &run->tables.head)
+	if (dead_tables_empty(&run->tables))
 		return;
 	mmu_tlb_flush_vm(run->vm);
 	reclaim_tables(&run->tables);

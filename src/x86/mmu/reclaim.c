@@ -85,7 +85,7 @@ void reclaim_tables(struct dead_tables *dead)
 	 * Who unlinks tables wakes nobody, and sets no timer: RCU comes by anyway. The worker
 	 * still waits for a grace period, of what has been added since.
 	 */
-	if (dead->last != &dead->head && llist_add_batch(dead->head.next, dead->last, &dead_tables))
+	if (!dead_tables_empty(dead) && llist_add_batch(dead->head.next, dead->last, &dead_tables))
 		queue_rcu_work(reclaim_wq, &reclaim_work);
 	dead->last = &dead->head;
 }

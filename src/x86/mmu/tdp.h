@@ -125,6 +125,11 @@ struct dead_tables {
 
 #define DEAD_TABLES_INIT(dead)	{ .last = &(dead).head }
 
+static inline bool dead_tables_empty(const struct dead_tables *dead)
+{
+	return dead->last == &dead->head;
+}
+
 /* Collect the tree below an entry; nothing points to it any more. */
 static inline void reclaim_add(struct dead_tables *dead, u64 spte)
 {
