@@ -235,6 +235,24 @@ TEST(accessed_pdpte)
 	EXPECT_EQ(PAE_PAGE(0), t.physical_address);
 }
 
+/* Long mode prepared, PAE not yet: the exit must not leave any of that to the host. */
+TEST(long_mode_without_pae)
+{
+	struct vcpu *vcpu = vcpu_create(vm_create(0), 0, NULL, 0);
+	struct kvm_sregs s;
+
+	memcpy(guest_ptr(vcpu->vm, GUEST_LOW), "\xe7\x80\xf4", 3);	/* OUT 0x80, EAX; HLT */
+	vcpu_start32(vcpu, GUEST_LOW);
+	s = vcpu_sregs(vcpu);
+	s.efer = 1 << 8;
+	do_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
+	vcpu_run_exit(vcpu, KVM_EXIT_IO);
+	vcpu_run_exit(vcpu, KVM_EXIT_HLT);
+	s = vcpu_sregs(vcpu);
+	EXPECT_EQ(1 << 8, s.efer);
+	EXPECT_EQ(0, s.cr4);
+}
+
 /* At creation: what a CPU is after RESET (SDM 3A, table 9-1). */
 TEST(at_reset)
 {

@@ -75,13 +75,6 @@ void set_model_cpuid(struct world *w, int n);
 void say_vm(struct world *w);
 u32 some_msr(void);		/* that minikvm claims, or that nobody does */
 u64 msr_value(u32 msr);
-/*
- * TCG's #VMEXIT sets the host's CR0.PG while EFER and CR4 are the guest's: with LME and
- * without PAE, that's the end of the host.
- */
-#define EFER		0xc0000080
-#define EFER_LME	0x100
-u64 survivable_efer(u64 efer, u64 cr4);
 void mask_sregs(void *state);
 void mask_events(void *state);
 bool scales(void);		/* the TSC */

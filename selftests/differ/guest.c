@@ -123,7 +123,7 @@ static void set_mode(struct kvm_sregs *s, enum mode mode, int cpl)
 		s->cr0 |= pick(cr0_bits);
 	/* KVM refuses no EFER, and then to enter the guest. */
 	if (one_in(4))
-		s->efer = survivable_efer(s->efer | pick(efer_bits), s->cr4);
+		s->efer |= pick(efer_bits);
 }
 
 /* ---- instructions ---- */
@@ -294,7 +294,7 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 	memset(r, 0, sizeof(*r));
 	r->rcx = one_in(3) ? below(8) : some_msr();
 	v = msr_value(r->rcx);
-	r->rax = one_in(3) && r->rcx != EFER ? counter() : v;
+	r->rax = one_in(3) ? counter() : v;
 	r->rdx = one_in(2) ? pick(ports) : v >> 32;
 	r->rbx = device_or_memory();
 	r->rsi = device_or_memory();

@@ -324,11 +324,6 @@ static void state_part(struct world *w)
 		*(u32 *)(((struct kvm_lapic_state *)state)->regs + 0x20) = n << 24;
 	if (!settable(w, n, p, state))
 		return;
-	if (p->get == KVM_GET_SREGS || p->get == KVM_GET_SREGS2) {
-		struct kvm_sregs *s = state;
-
-		s->efer = survivable_efer(s->efer, s->cr4);
-	}
 	call(w->vcpu[n], "set", p->set, state);
 	if (w->vcpu[n] < 0)
 		return;
@@ -404,11 +399,6 @@ u32 some_msr(void)
 	return msr;
 }
 
-u64 survivable_efer(u64 efer, u64 cr4)
-{
-	return host_is_tcg() && !(cr4 & 0x20) ? efer & ~(u64)EFER_LME : efer;
-}
-
 u64 msr_value(u32 msr)
 {
 	u64 v = one_in(3) ? below(256) : value();
@@ -416,7 +406,7 @@ u64 msr_value(u32 msr)
 	/* KVM has 32 bits of SYSENTER_ESP and EIP on AMD. */
 	if (msr == 0x175 || msr == 0x176)
 		v = (u32)v;
-	return msr == EFER ? survivable_efer(v, 0) : v;
+	return v;
 }
 
 /* Behind the last that worked KVM writes back what it has, or 0. */
