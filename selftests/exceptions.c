@@ -146,6 +146,18 @@ asm(".pushsection .rodata\n"
     ".popsection");
 extern const char user_code[], user_end[];
 
+/* On VMX the exit comes before the check of the privilege level. */
+asm(".pushsection .rodata\n"
+    "debug_code:\n"
+    "	mov	%db0, %rax\n"
+    "	mov	%rax, %db0\n"
+    "	mov	%db7, %rax\n"
+    "	mov	%rax, %db7\n"
+    "	int	$0x80\n"
+    "debug_end:\n"
+    ".popsection");
+extern const char debug_code[], debug_end[];
+
 /* What CR4.UMIP leaves to the kernel. */
 asm(".pushsection .rodata\n"
     "umip_code:\n"
@@ -214,6 +226,19 @@ TEST(user_mode)
 	}
 	EXPECT_EQ(PF_P | PF_U, guest_var(vm, user_errors)[0]);
 	EXPECT_EQ(0, guest_var(vm, user_errors)[1]);
+}
+
+TEST(user_mode_debug_registers)
+{
+	static const u8 lengths[] = { 3, 3, 3, 3 };
+	struct vm *vm = run_user(debug_code, debug_end, lengths, 0);
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(13, guest_var(vm, user_vectors)[i]);
+		EXPECT_EQ(0, guest_var(vm, user_errors)[i]);
+	}
+	EXPECT_EQ(0x80, guest_var(vm, user_vectors)[4]);
 }
 
 TEST(user_mode_instruction_prevention)

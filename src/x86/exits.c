@@ -449,6 +449,9 @@ static int exit_dr(struct vcpu *vcpu)
 		dr += 2;
 	}
 	if (vcpu->arch.dr7 & DR7_GD)
+	/* On VMX the exit comes before either check (SDM vol. 3, 25.1.3). */
+	if (static_call(vendor_cpl)(vcpu) > 0)
+		return exit_gp(vcpu);
 		return general_detect(vcpu);
 	if (!exit->dr.decoded) {
 		int r = emulate_decode_operand(vcpu);
