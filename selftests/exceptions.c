@@ -862,6 +862,24 @@ TEST(triple_fault)
 	}
 }
 
+/* Where the guest gave up is of interest; on AMD it is undefined, and as after INIT. */
+TEST(state_after_triple_fault)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_triple_fault, 2);
+	u64 entry = vcpu_regs(vcpu).rip, rip;
+
+	vcpu_run_exit(vcpu, KVM_EXIT_SHUTDOWN);
+	rip = vcpu_regs(vcpu).rip;
+	if (!host_is_intel()) {
+		EXPECT_EQ(0xfff0, rip);
+		return;
+	}
+	EXPECT_EQ(entry & ~0xffful, rip & ~0xffful);
+	EXPECT_EQ(NO_PAGE, vcpu_sregs(vcpu).cr2);
+	EXPECT_EQ(1, vcpu_sregs(vcpu).cs.l);
+}
+
 /* A vCPU that has shut down can be started afresh. */
 static __guest void guest_nothing(void)
 {

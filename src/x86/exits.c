@@ -313,10 +313,11 @@ static int exit_skip(struct vcpu *vcpu)
 	return vcpu_skip(vcpu);
 }
 
+/* On VMX user space finds the state in which the guest gave up. */
 static int exit_shutdown(struct vcpu *vcpu)
 {
-	/* What is left in the VMCB or VMCS is undefined: APM 15.14.3. */
-	vcpu_reset(vcpu, true);
+	if (!vendor_caps.shutdown_state)
+		vcpu_reset(vcpu, true);
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return 0;
 }
@@ -448,10 +449,10 @@ static int exit_dr(struct vcpu *vcpu)
 			return exit_ud(vcpu);
 		dr += 2;
 	}
-	if (vcpu->arch.dr7 & DR7_GD)
 	/* On VMX the exit comes before either check (SDM vol. 3, 25.1.3). */
 	if (static_call(vendor_cpl)(vcpu) > 0)
 		return exit_gp(vcpu);
+	if (vcpu->arch.dr7 & DR7_GD)
 		return general_detect(vcpu);
 	if (!exit->dr.decoded) {
 		int r = emulate_decode_operand(vcpu);

@@ -148,6 +148,7 @@ struct vendor_caps {
 	bool pml;
 	bool apic_hardware;		/* an x2APIC works without exits */
 	bool page_1g;
+	bool shutdown_state;		/* a triple fault leaves the state defined */
 	u64 max_tsc_ratio, default_tsc_ratio;
 	u8 tsc_ratio_frac_bits;
 	u8 max_phyaddr;

@@ -457,6 +457,8 @@ int vmx_probe(struct vendor_ops *ops)
 		.pml = vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_PML,
 		.apic_hardware = vmx_caps.proc2 & VMX_APICV,
 		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
+		/* SDM vol. 3, 27.3; what an SVM's VMCB then has is undefined: APM vol. 2, 15.14.3. */
+		.shutdown_state = true,
 		.max_phyaddr = boot_cpu_data.x86_phys_bits,
 		/* 16 whole and 48 fractional bits: SDM vol. 3, 25.3. */
 		.tsc_ratio_frac_bits = 48,
