@@ -32,6 +32,7 @@
 #define MSR_GS_BASE		0xc0000101
 #define MSR_KERNEL_GS_BASE	0xc0000102
 #define MSR_TSC_AUX		0xc0000103
+#define MSR_ARCH_CAPABILITIES	0x10a
 #define MSR_NOWHERE		0x40ffff	/* not architectural, nor any hypervisor's */
 
 static struct kvm_msr_list *get_list(int fd, unsigned long request)
@@ -124,6 +125,37 @@ TEST(feature_list)
 	}
 	m.entry.index = MSR_NOWHERE;
 	EXPECT_NE(1, ioctl(fd, KVM_GET_MSRS, &m));
+}
+
+/* What the host says of its own CPU is promised to guests, though no MSR says so on old ones. */
+TEST(immunities)
+{
+	static const struct {
+		const char *file;
+		int bit;
+	} promises[] = {
+		{ "meltdown", 0 }, { "mds", 5 }, { "gather_data_sampling", 26 },
+		{ "reg_file_data_sampling", 27 }, { "indirect_target_selection", 62 },
+	};
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } m = {
+		{ .nmsrs = 1 }, { .index = MSR_ARCH_CAPABILITIES },
+	};
+	char path[100], says[100];
+	FILE *f;
+
+	if (ioctl(device_open(), KVM_GET_MSRS, &m) != 1)
+		SKIP(return, "no IA32_ARCH_CAPABILITIES");
+	for (int i = 0; i < ARRAY_SIZE(promises); i++) {
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/vulnerabilities/%s",
+			 promises[i].file);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		if (fgets(says, sizeof(says), f) && !strcmp(says, "Not affected\n")) {
+			EXPECT_TRUE(m.entry.data & 1ull << promises[i].bit) TH_LOG("%s", path);
+		}
+		fclose(f);
+	}
 }
 
 /* Both ioctls stop at the first that fails, and return how many went well. */

@@ -254,6 +254,12 @@ static u64 arch_capabilities(void)
 		value |= ARCH_CAP_MDS_NO;
 	if (!boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT))
 		value |= ARCH_CAP_PSCHANGE_MC_NO;
+	if (!boot_cpu_has_bug(X86_BUG_GDS))
+		value |= ARCH_CAP_GDS_NO;
+	if (!boot_cpu_has_bug(X86_BUG_RFDS))
+		value |= ARCH_CAP_RFDS_NO;
+	if (!boot_cpu_has_bug(X86_BUG_ITS))
+		value |= ARCH_CAP_ITS_NO;
 	/* No RTM, no TAA: and the guest sees that there is no RTM. */
 	if (!boot_cpu_has(X86_FEATURE_RTM))
 		value &= ~ARCH_CAP_TAA_NO;
