@@ -455,6 +455,8 @@ TEST(tsc_aux)
 	}
 	EXPECT_EQ(0x1234, vcpu_get_msr(vcpu, MSR_TSC_AUX));
 	ASSERT_EQ(1, vcpu_set_msr(vcpu, MSR_TSC_AUX, 0x5678));
+	/* Only AMD's CPUs drop what is above 32 bits. */
+	EXPECT_EQ(!host_is_intel(), vcpu_set_msr(vcpu, MSR_TSC_AUX, 1ull << 32 | 0x5678));
 	vcpu_run_done(vcpu);
 }
 

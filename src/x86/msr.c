@@ -467,14 +467,13 @@ static int get_tsc_aux(const struct msr_access *a, u64 *value)
 	return 0;
 }
 
-/* 32 bits; Intel faults on more, AMD drops them (APM vol. 2, TSC_AUX). */
+/* 32 bits; Intel's CPUs fault on more, AMD's drop them (APM vol. 2, TSC_AUX). */
 static int set_tsc_aux(const struct msr_access *a, u64 value)
 {
+	bool intel = cpuid_entry(a->vcpu, 0, 0) && !a->vcpu->arch.cpuid.amd;
 	u64 ignored;
 
-	if (get_tsc_aux(a, &ignored))
-		return 1;
-	if (!a->host && !a->vcpu->arch.cpuid.amd && upper_32_bits(value))
+	if (get_tsc_aux(a, &ignored) || (intel && upper_32_bits(value)))
 		return 1;
 	tsc_aux_set(a->vcpu, lower_32_bits(value));
 	return 0;
