@@ -10,6 +10,8 @@
 #define EXTINT		0x33
 #define MSI_ADDRESS	0xfee00000
 #define LOGICAL		(1 << 2)
+#define REDIRECT	(1 << 3)
+#define NMI		(4 << 8)
 #define LEVEL		(1 << 15)
 
 static volatile u64 hits[4], last;
@@ -85,6 +87,7 @@ TEST(signal_msi)
 	EXPECT_EQ(-1, msi(bare, 0, 0, VECTOR));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(0, msi(vm, 0, 0, VECTOR));		/* its APIC is off still */
+	EXPECT_EQ(0, msi(vm, 0, REDIRECT, VECTOR));
 	do_ioctl(b->fd, KVM_SET_MP_STATE, &mp);
 	vcpu_run_sync(a, 1);
 	vcpu_run_sync(b, 1);
@@ -101,6 +104,18 @@ TEST(signal_msi)
 	vcpu_run_done(b);
 	EXPECT_EQ(1, guest_var(vm, hits[0]));
 	EXPECT_EQ(2, guest_var(vm, hits[1]));
+}
+
+/* An APIC that is off takes an NMI; there is nobody else whom a physical id could be redirected to. */
+TEST(redirected_nmi)
+{
+	struct vm *vm = vm_create(VM_BARE | VM_IRQCHIP);
+	int fd = do_ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	struct kvm_vcpu_events events;
+
+	EXPECT_EQ(1, msi(vm, 0, REDIRECT, NMI));
+	do_ioctl(fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(1, events.nmi.pending);
 }
 
 /* ---- routes ---- */

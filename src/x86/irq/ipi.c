@@ -307,7 +307,8 @@ static int deliver_targets(struct targets *t, struct lapic *source, const struct
 	unsigned int bit;
 	int r = -1;
 
-	if (wants_one(msg))
+	/* A physical id means one already, whatever state it is in: SDM vol. 3, 11.11.1. */
+	if (msg->logical && wants_one(msg))
 		return deliver_one_of(t, source, msg);
 	for_each_set_bit(bit, &t->bits, 16) {
 		struct lapic *apic = t->table[bit];
