@@ -38,13 +38,12 @@ static unsigned long rights_field(enum seg seg)
 /* Access rights: SDM vol. 3, table 24-2. */
 #define AR_UNUSABLE	BIT(16)
 
+/* Of an unusable segment the CPU looks at SS.DPL alone, which is the CPL; user space gets all back. */
 static u32 pack_rights(const struct kvm_segment *s)
 {
-	/* SS has the CPL even then. */
-	if (s->unusable || !s->present)
-		return AR_UNUSABLE | (s->dpl & 3) << 5;
 	return (s->type & 15) | (s->s & 1) << 4 | (s->dpl & 3) << 5 | (s->present & 1) << 7 |
-	       (s->avl & 1) << 12 | (s->l & 1) << 13 | (s->db & 1) << 14 | (s->g & 1) << 15;
+	       (s->avl & 1) << 12 | (s->l & 1) << 13 | (s->db & 1) << 14 | (s->g & 1) << 15 |
+	       (s->unusable || !s->present ? AR_UNUSABLE : 0);
 }
 
 void vmx_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
@@ -71,8 +70,8 @@ void vmx_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *
 {
 	u32 ar = pack_rights(s);
 
-	/* A usable segment was loaded, so it is accessed: 26.3.1.2. */
-	if (seg != SEG_LDTR && !(ar & AR_UNUSABLE))
+	/* What is usable was loaded, so it is accessed (26.3.1.2); of others nobody asks. */
+	if (seg != SEG_LDTR)
 		ar |= 1;
 	vmcs_write(base_field(seg), s->base);
 	vmcs_write(limit_field(seg), s->limit);
