@@ -79,6 +79,10 @@ TEST(tsc_khz)
 	EXPECT_EQ(0, ioctl(vcpu->fd, KVM_SET_TSC_KHZ, khz));
 	EXPECT_EQ(0, ioctl(vcpu->fd, KVM_SET_TSC_KHZ, 0));
 	EXPECT_EQ(khz, ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0));
+	if (!check_extension(KVM_CAP_TSC_CONTROL))
+		return;
+	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_TSC_KHZ, (void *)0xfffffffful));
+	EXPECT_EQ(khz, ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0));
 }
 
 /* ---- the guest's side ---- */

@@ -310,7 +310,8 @@ static int ratio_for(u32 khz, u64 *ratio)
 	*ratio = 0;
 	if (near_host(khz))
 		return 0;
-	if (!vendor_caps.tsc_scaling)
+	/* KVM_GET_TSC_KHZ has an int to tell it. */
+	if (!vendor_caps.tsc_scaling || khz >= INT_MAX)
 		return -EINVAL;
 	*ratio = mul_u64_u32_div(1ULL << vendor_caps.tsc_ratio_frac_bits, khz, host_tsc_khz);
 	return *ratio && *ratio < vendor_caps.max_tsc_ratio ? 0 : -EINVAL;
