@@ -15,6 +15,7 @@
 #define OTHER_SIZE	(64 * PAGE_SIZE)	/* what other slots are made of */
 #define RUN_SIZE	(3 * PAGE_SIZE)	/* struct kvm_run, port data, coalesced writes */
 #define MSRS_MAX	256
+#define MCE_NOT_CLAIMED	0x8000400ull	/* local machine checks, corrected ones' interrupts: KVM's on Intel */
 
 /* What an episode plays with. */
 struct world {
@@ -62,6 +63,7 @@ int call_raw(int fd, const char *name, unsigned long cmd, unsigned long arg);
 #define CALL_RAW(fd, cmd, arg) call_raw(fd, #cmd, cmd, (unsigned long)(arg))
 
 struct kvm_cpuid2 *model_cpuid(void);	/* the same for each device; the caller's */
+u64 cr4_not_claimed(void);
 extern u32 msr_list[MSRS_MAX], nr_msrs;	/* likewise */
 
 void say_now(void);

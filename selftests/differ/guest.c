@@ -24,6 +24,7 @@
 #define LAYOUT_END	0x18000
 
 #define CR0_NE		0x20		/* TCG ends itself over FERR# */
+#define CR4_SMEP	0x100000
 #define VECTOR_PORT	0xf0
 #define DONE_PORT	0xf1
 
@@ -119,6 +120,10 @@ static void set_mode(struct kvm_sregs *s, enum mode mode, int cpl)
 	s->efer = mode >= COMPAT ? 0x500 : 0;
 	if (one_in(4))
 		s->cr4 |= 1 << below(23);
+	s->cr4 &= ~cr4_not_claimed();
+	/* All pages are the user's: each fetch of the kernel's would fault, until the stack is used up. */
+	if (mode >= PAGED32)
+		s->cr4 &= ~CR4_SMEP;
 	if (one_in(8))
 		s->cr0 |= pick(cr0_bits);
 	/* KVM refuses no EFER, and then to enter the guest. */
@@ -209,7 +214,7 @@ static const struct insn io[] = {
 	I("cmpsb", 0xa6), I("repe cmpsb", 0xf3, 0xa6), I("test [rbx],1", 0xf6, 0x03, 1), I("cmp [rbx],eax", 0x39, 0x03),
 	I("movnti", 0x0f, 0xc3, 0x03), I("movups", 0x0f, 0x10, 0x03), I("movups store", 0x0f, 0x11, 0x03),
 	I("movaps", 0x0f, 0x28, 0x03),
-	I("clflush", 0x0f, 0xae, 0x3b), I("prefetch", 0x0f, 0x18, 0x0b), I("jmp [rbx]", 0xff, 0x23),
+	I("or eax,[rbx]", 0x0b, 0x03), I("prefetch", 0x0f, 0x18, 0x0b), I("jmp [rbx]", 0xff, 0x23),
 	I("movbe", 0x0f, 0x38, 0xf0, 0x03), I("sete [rbx]", 0x0f, 0x94, 0x03), I("cmovz", 0x0f, 0x44, 0x03),
 I("enter", 0xc8, 8, 0, 0), I("leave", 0xc9), I("pusha", 0x60),
 	I("mov [rbx],imm", 0xc7, 0x03, 1, 2, 3, 4),
@@ -244,7 +249,7 @@ static int use_of(const struct insn *insn, const struct insn *group)
  * The port of the end is written from CPL 3 as well: IOPL says so. Return: what is asked of the
  * registers.
  */
-static int put_code(char *ram)
+static int put_code(char *ram, enum mode mode)
 {
 	static const u8 done[] = { 0xe6, DONE_PORT, 0xf4 };
 	const struct insn *insn;
@@ -256,6 +261,9 @@ static int put_code(char *ram)
 		int i = below(ARRAY_SIZE(groups));
 
 		insn = &groups[i].insns[below(groups[i].n)];
+		/* The other vendor's hypercall KVM knows in protected mode only. */
+		if (mode == REAL && !strcmp(insn->name, host_is_intel() ? "vmmcall" : "vmcall"))
+			insn = &privileged[0];
 		say("%s%s", insn->name, n > 1 ? "; " : "");
 		memcpy(at, insn->code, insn->len);
 		at += insn->len;
@@ -288,7 +296,8 @@ static u64 counter(void)
 
 static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 {
-	static const u16 ports[] = { 0x3f8, 0x20, 0x21, 0x40, 0x43, 0x61, 0x4d0, 0x1000, 0xffff, 0x60, 0xfffd, 0xcf8 };
+	/* None that reads as the time: the PIT's counters, and what refreshes memory. */
+	static const u16 ports[] = { 0x3f8, 0x20, 0x21, 0xa0, 0x43, 0xa1, 0x4d0, 0x1000, 0xffff, 0x60, 0xfffd, 0xcf8 };
 	u64 v;
 
 	memset(r, 0, sizeof(*r));
@@ -326,8 +335,17 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 
 /* ---- exits ---- */
 
+/* On VMX KVM tells so of a stack in no memory, and on SVM it never ends: minikvm has it fault. */
+static bool stack_is_nowhere(struct kvm_run *run)
+{
+	return run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
+	       run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV;
+}
+
 static void say_exit(struct kvm_run *run)
 {
+	if (stack_is_nowhere(run))
+		run->exit_reason = KVM_EXIT_SHUTDOWN;
 	say(" | exit %u rdy %u if %u fl %x cr8 %llx base %llx", run->exit_reason,
 	    run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8, run->apic_base);
 	switch (run->exit_reason) {
@@ -451,7 +469,7 @@ static bool say_run(struct world *w, int n)
 	struct kvm_run *run = w->run[n];
 	int err = 0;
 
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < 24; i++) {
 		run->exit_reason = 99;
 		err = run_watched(w->vcpu[n], run);
 		if (err)
@@ -484,6 +502,17 @@ static int ready_vcpu(struct world *w)
 	return w->has_ram && w->vcpu[n] >= 0 && w->run[n] ? n : -1;
 }
 
+/* With an event on its way a vCPU has not halted: KVM lets it sleep nevertheless. */
+static bool contradictory(int fd)
+{
+	struct kvm_vcpu_events e;
+	struct kvm_mp_state mp;
+
+	return !ioctl(fd, KVM_GET_MP_STATE, &mp) && mp.mp_state == KVM_MP_STATE_HALTED &&
+	       !ioctl(fd, KVM_GET_VCPU_EVENTS, &e) &&
+	       (e.exception.injected || e.interrupt.injected || e.nmi.injected);
+}
+
 static void program(struct world *w)
 {
 	/*
@@ -506,13 +535,13 @@ static void program(struct world *w)
 	put_handlers(w->ram);
 	put_tables(w->ram, mode >= COMPAT);
 	say(" %d %s/%d", n, mode_names[mode], cpl);
-	use = put_code(w->ram);
+	use = put_code(w->ram, mode);
 	for (int i = 0; i < 64; i++)
 		w->ram[DATA + i] = rnd();
 	set_mode(&sregs, mode, cpl);
 	set_regs(&regs, mode, cpl, use);
 	say(" cr0 %llx cr4 %llx efer %llx", sregs.cr0, sregs.cr4, sregs.efer);
-	if (!one_in(8))
+	if (!one_in(8) || contradictory(w->vcpu[n]))
 		CALL_RAW(w->vcpu[n], KVM_SET_MP_STATE, &runnable);
 	CALL_RAW(w->vcpu[n], KVM_SET_SREGS, &sregs);
 	CALL_RAW(w->vcpu[n], KVM_SET_REGS, &regs);
@@ -536,7 +565,7 @@ static void run_on(struct world *w)
 {
 	int n = ready_vcpu(w);
 
-	if (n < 0)
+	if (n < 0 || contradictory(w->vcpu[n]))
 		return;
 	w->run[n]->immediate_exit = one_in(2);
 	say(" %d imm %u", n, w->run[n]->immediate_exit);
@@ -568,6 +597,9 @@ static void sync_regs(struct world *w)
 	run->kvm_valid_regs = run->kvm_dirty_regs = 0;
 	mask_sregs(&run->s.regs.sregs);
 	mask_events(&run->s.regs.events);
+	/* What KVM on VMX takes from the page, it changes there to what was made of it. */
+	for (int i = 0; i < 7; i++)
+		(&run->s.regs.sregs.cs)[i].type |= 1;
 	say_bytes("sync", &run->s.regs, sizeof(run->s.regs));
 }
 

@@ -22,13 +22,15 @@ static void create_chips(struct world *w)
 	CALL(w->vm, KVM_CREATE_PIT2, pit);
 }
 
-/* KVM's master keeps a request of the slave's that is there no more. */
+/* KVM's master keeps a request of the slave's that is there no more, and its IOAPIC the padding. */
 static void say_chip(const char *name, const struct kvm_irqchip *chip)
 {
 	struct kvm_irqchip copy = *chip;
 
 	if (copy.chip_id == 0)
 		copy.chip.pic.irr &= ~4;
+	if (copy.chip_id == 2)
+		copy.chip.ioapic.pad = 0;
 	say_bytes(name, &copy, sizeof(copy));
 }
 

@@ -204,6 +204,15 @@ struct kvm_cpuid2 *model_cpuid(void)
 	return copy;
 }
 
+/* Without a CPUID that would forbid them KVM has VMX, and UMIP that it makes itself. */
+u64 cr4_not_claimed(void)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(model, 7, 0);
+	bool umip = e && e->ecx & 4;
+
+	return host_is_intel() ? 0x2000 | (umip ? 0 : 0x800) : 0;
+}
+
 /* ---- episodes ---- */
 
 /* What kills the host has its name said. */

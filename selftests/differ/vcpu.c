@@ -33,8 +33,12 @@ static void change_sregs(void *state)
 		s->cr4 = pick(cr4);
 	if (one_in(2))
 		s->efer = pick(efer);
+	s->cr4 &= ~cr4_not_claimed();
 	if (one_in(4))
 		s->cr3 = value();
+	/* Bits 63:32 are ignored in PAE paging, but KVM looks for PDPTEs there. */
+	if (!(s->efer & 0x400))
+		s->cr3 = (u32)s->cr3;
 	if (one_in(4))
 		s->cr8 = one_in(2) ? below(16) : value();
 	if (one_in(8))
@@ -221,12 +225,13 @@ static void mask_lapic(void *state)
 		memset(l->regs + i + 4, 0, i == 0x300 ? 0 : 12);
 }
 
-/* TCG keeps in DR6 what is always 0. */
+/* TCG keeps in DR6 what is always 0; and of what is always 1 in DR7 KVM on VMX learns late. */
 static void mask_debugregs(void *state)
 {
 	struct kvm_debugregs *d = state;
 
 	d->dr6 &= ~0x1000ull;
+	d->dr7 |= 0x400;
 }
 
 static void change_lapic(void *state)
@@ -350,6 +355,7 @@ static const struct range {
 	u32 first, last;
 } not_claimed[] = {
 	{ 0x34, 0x34 },				/* SMM */
+	{ 0x8c, 0x8f },				/* SGX */
 	{ 0x9e, 0x9e },
 	{ 0x9b, 0x9b },
 	{ 0xc1, 0xc8 }, { 0x186, 0x18d },	/* PMU */
@@ -534,6 +540,9 @@ static void get_cpuid(struct world *w)
 	say(" %x", n);
 	/* KVM of 6.1 does not say how many, unless they are too many. */
 	CALL(w->vcpu[any()], KVM_GET_CPUID2, c);
+	for (u32 i = 0; i < n; i++)
+		if (c->entries[i].function == 0x12)	/* SGX, of which KVM says more than it offers */
+			c->entries[i].ecx = 0;
 	say_bytes("cpuid", c->entries, n * sizeof(c->entries[0]));
 }
 
@@ -576,15 +585,17 @@ static void translate(struct world *w)
 	/* KVM translates what is not canonical. */
 	t->linear_address = one_in(2) ? value() : below(RAM_SIZE);
 	t->linear_address = (s64)(t->linear_address << 16) >> 16;
+	/* The last of all is KVM's word for none, where there is no paging. */
+	t->linear_address -= t->linear_address == ~0ull;
 	say(" %llx", t->linear_address);
 	CALL(w->vcpu[any()], KVM_TRANSLATE, t);
 	say_bytes("translation", t, sizeof(*t));
 }
 
-/* Without TSC scaling KVM lets a TSC be too fast. */
+/* Without TSC scaling KVM lets a TSC be too fast; and it knows 32 bits of what it is told. */
 static void vcpu_tsc_khz(struct world *w)
 {
-	u64 khz = one_in(2) || !scales() ? 0 : value();
+	u64 khz = one_in(2) || !scales() ? 0 : (u32)value();
 
 	if (one_in(2)) {
 		CALL_RAW(w->vcpu[any()], KVM_GET_TSC_KHZ, 0);
@@ -646,6 +657,7 @@ static void mce(struct world *w)
 	if (one_in(2)) {
 		cap = argument(8);
 		*cap = one_in(2) ? value() : 0x1000100 | below(36);
+		*cap &= ~MCE_NOT_CLAIMED;
 		say(" %llx", (long long)*cap);
 		CALL(w->vcpu[n], KVM_X86_SETUP_MCE, cap);
 		return;
@@ -694,6 +706,16 @@ const struct step vcpu_steps[] = {
 	{ }
 };
 
+/* KVM promises immunities for the sake of guests' guests: see device_msrs(). */
+static void agree_on_immunities(int fd)
+{
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } m = {
+		{ .nmsrs = 1 }, { .index = 0x10a },
+	};
+
+	ioctl(fd, KVM_SET_MSRS, &m);
+}
+
 /* A vCPU whose number is taken anew: the other one's fd is closed. */
 void add_vcpu(struct world *w, int n, u64 id)
 {
@@ -708,6 +730,7 @@ void add_vcpu(struct world *w, int n, u64 id)
 	if (w->vcpu[n] >= 0)
 		close(w->vcpu[n]);
 	w->vcpu[n] = fd;
+	agree_on_immunities(fd);
 	w->run[n] = mmap(NULL, RUN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (w->run[n] == MAP_FAILED)
 		w->run[n] = NULL;

@@ -70,7 +70,9 @@ static void mce_cap(struct world *w)
 {
 	u64 *cap = argument(8);
 
-	CALL(w->dev, KVM_X86_GET_MCE_CAP_SUPPORTED, cap);
+	if (CALL(w->dev, KVM_X86_GET_MCE_CAP_SUPPORTED, cap) < 0)
+		return;
+	*cap &= ~MCE_NOT_CLAIMED;
 	say_bytes("cap", cap, 8);
 }
 
@@ -92,20 +94,35 @@ static void supported_cpuid_step(struct world *w)
 static void msr_index_list(struct world *w)
 {
 	u32 n = one_in(2) ? below(8) : value() | 1024;	/* KVM has some more */
-	struct kvm_msr_list *list = argument(sizeof(*list) + (n < 8 ? n : 1024) * 4);
+	bool features = one_in(2);
+	struct kvm_msr_list *list;
 
+	/* On Intel KVM has those of nesting, minikvm is left with three. */
+	if (features && n < 8)
+		n &= 1;
+	list = argument(sizeof(*list) + (n < 8 ? n : 1024) * 4);
 	list->nmsrs = n;
 	say(" %#x", n);
-	if (one_in(2))
-		CALL(w->dev, KVM_GET_MSR_INDEX_LIST, list);
-	else
+	if (features)
 		CALL(w->dev, KVM_GET_MSR_FEATURE_INDEX_LIST, list);
+	else
+		CALL(w->dev, KVM_GET_MSR_INDEX_LIST, list);
+}
+
+/* What KVM promises for the sake of guests' guests: no flush of the L1D, no large pages' machine checks. */
+#define CAPS_FOR_NESTING	0x48ull
+
+static void mask_feature(struct kvm_msr_entry *e)
+{
+	if (e->index == 0x10a)
+		e->data &= ~CAPS_FOR_NESTING;
 }
 
 static void device_msrs(struct world *w)
 {
+	/* The last only on Intel. */
 	static const u32 features[] = {
-		0xfe, 0xc0011029, 0x8b, 0x345, 0xc0000080, 0, 0xc0010015,
+		0xfe, 0xc0011029, 0x8b, 0x345, 0xc0000080, 0, 0xc0010015, 0x10a,
 	};
 	u32 n = below(4);
 	struct kvm_msrs *m = argument(sizeof(*m) + n * sizeof(m->entries[0]));
@@ -113,10 +130,12 @@ static void device_msrs(struct world *w)
 
 	m->nmsrs = n;
 	for (u32 i = 0; i < n; i++) {
-		m->entries[i].index = pick(features);
+		m->entries[i].index = features[below(ARRAY_SIZE(features) - !host_is_intel())];
 		say(" %x", m->entries[i].index);
 	}
 	ret = CALL(w->dev, KVM_GET_MSRS, m);
+	for (int i = 0; i < ret; i++)
+		mask_feature(&m->entries[i]);
 	if (ret > 0)
 		say_bytes("msrs", m->entries, ret * sizeof(m->entries[0]));
 }
@@ -363,7 +382,8 @@ static void ioeventfd(struct world *w)
 	static const u32 lens[] = { 0, 1, 2, 4, 8, 3, 16 };
 	struct kvm_ioeventfd *e = argument(sizeof(*e));
 
-	e->flags = one_in(8) ? value() : below(8);
+	/* KVM takes two more, which mean nothing here. */
+	e->flags = one_in(8) ? value() & ~0x18ull : below(8);
 	e->addr = e->flags & KVM_IOEVENTFD_FLAG_PIO ? 0x1000 : 0xd0000000 + below(4) * 0x100;
 	e->len = pick(lens);
 	e->fd = one_in(8) ? -1 : w->event[below(2)];
