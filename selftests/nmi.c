@@ -145,6 +145,67 @@ TEST(events)
 	vcpu_run_done(vcpu);
 }
 
+/* One that comes with an exception has its turn before the handler's first instruction. */
+static volatile u64 ud_rflags, nmis_before_ud;
+
+static __guest void handle_ud(struct trap_frame *f)
+{
+	nmis_before_ud = nmis;
+	ud_rflags = f->rflags;
+}
+
+static __guest void guest_behind_exception(void)
+{
+	guest_handlers[2] = handle_nmi;
+	guest_handlers[6] = handle_ud;
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(1, nmis_before_ud);
+	GUEST_ASSERT_EQ(2, ud_rflags & 0x102);	/* no TF, with which SVM's NMIs wait */
+}
+
+TEST(behind_an_exception)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_behind_exception, 0);
+	struct kvm_vcpu_events ev;
+
+	NEED_IRET_SEEN();
+	vcpu_run_sync(vcpu, 1);
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.exception.injected = 1;
+	ev.exception.nr = 6;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	nmi(vcpu);
+	vcpu_run_done(vcpu);
+}
+
+/* One that waits for the end of a shadow leaves no trace in the flags that user space sees. */
+static __guest void guest_two_outs(void)
+{
+	guest_handlers[2] = handle_nmi;
+	asm volatile("out %al, $0x80; out %al, $0x80");
+	GUEST_ASSERT_EQ(1, nmis);
+}
+
+TEST(behind_a_shadow)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_two_outs, 0);
+	struct kvm_vcpu_events ev;
+
+	vcpu_run_exit(vcpu, KVM_EXIT_IO);
+	vcpu->run->immediate_exit = 1;
+	EXPECT_EQ(EINTR, ioctl_errno(vcpu->fd, KVM_RUN, NULL));
+	vcpu->run->immediate_exit = 0;
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	nmi(vcpu);
+	vcpu_run_exit(vcpu, KVM_EXIT_IO);
+	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
+	vcpu_run_done(vcpu);
+}
+
 /* Masked by user space: pending until the guest's next IRET. */
 static __guest void guest_masked(void)
 {

@@ -3,6 +3,9 @@
  * Events into an SVM guest (APM 15.20), and the windows in which the guest
  * will take the next one.
  */
+#include <linux/smp.h>
+/* The tracepoint behind smp_send_reschedule() in newer kernels. */
+#include <trace/events/ipi.h>
 #include "x86/svm/svm.h"
 
 void svm_inject_exception(struct vcpu *vcpu)
@@ -82,29 +85,6 @@ void svm_irq_window(struct vcpu *vcpu, bool want)
 	vmcb_dirty(vmcb, CLEAN_INTR);
 }
 
-/* The single step is not the guest's own: its flags are put back after it. */
-static void step_begin(struct svm_vcpu *svm)
-{
-	u64 flags = X86_EFLAGS_TF | X86_EFLAGS_RF;
-
-	if (svm->single_step)
-		return;
-	svm->single_step = true;
-	svm->step_rflags = svm->vcpu.arch.rflags & flags;
-	svm->vcpu.arch.rflags |= flags;
-}
-
-static void step_end(struct svm_vcpu *svm)
-{
-	u64 *rflags = &svm->vcpu.arch.rflags;
-
-	svm->single_step = false;
-	if (!(svm->step_rflags & X86_EFLAGS_TF))
-		*rflags &= ~X86_EFLAGS_TF;
-	if (!(svm->step_rflags & X86_EFLAGS_RF))
-		*rflags &= ~X86_EFLAGS_RF;
-}
-
 /*
  * While masked, the IRET intercept will tell. What is left is the one
  * instruction (IRET itself, or what follows STI or MOV SS) that has to pass.
@@ -113,8 +93,46 @@ void svm_nmi_window(struct vcpu *vcpu, bool want)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
-	if (want && (!svm->nmi_masked || svm->iret_seen))
-		step_begin(svm);
+	svm->nmi_window = want && (!svm->nmi_masked || svm->iret_seen);
+}
+
+#define STEP_FLAGS	(X86_EFLAGS_TF | X86_EFLAGS_RF)
+
+/**
+ * svm_step_in() - have a guest that an NMI waits for execute one instruction
+ * @svm: the vCPU, about to be entered, its registers in the VMCB
+ *
+ * An event that goes in with it would push the flags of the step, for the guest to see. So it
+ * goes in alone: an interrupt of this CPU's own ends the guest at its handler's first
+ * instruction (it is taken after the event has been delivered: APM vol. 2, 15.20).
+ *
+ * Context: interrupts off.
+ */
+void svm_step_in(struct svm_vcpu *svm)
+{
+	struct vmcb *vmcb = svm->vmcb;
+	bool event = vmcb->control.event_inj & SVM_EVTINJ_VALID;
+
+	svm->single_step = svm->nmi_window && !event;
+	if (likely(!svm->nmi_window))
+		return;
+	vcpu_request(&svm->vcpu, VCPU_REQ_EVENT);
+	if (event) {
+		smp_send_reschedule(raw_smp_processor_id());
+		return;
+	}
+	svm->step_rflags = vmcb->save.rflags & STEP_FLAGS;
+	vmcb->save.rflags |= STEP_FLAGS;
+}
+
+/**
+ * svm_step_out() - the flags are the guest's again, whatever the exit was
+ * @svm: the vCPU, its registers taken out of the VMCB
+ */
+void svm_step_out(struct svm_vcpu *svm)
+{
+	if (unlikely(svm->single_step))
+		svm->vcpu.arch.rflags &= ~(u64)STEP_FLAGS | svm->step_rflags;
 }
 
 void svm_tpr_window(struct vcpu *vcpu, bool want)
@@ -141,11 +159,7 @@ bool svm_step_exit(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
-	if (!svm->single_step)
-		return false;
-	step_end(svm);
-	vcpu_request(vcpu, VCPU_REQ_EVENT);
-	return !(svm->step_rflags & X86_EFLAGS_TF) &&
+	return svm->single_step && !(svm->step_rflags & X86_EFLAGS_TF) &&
 	       !(vcpu->arch.guest_debug & KVM_GUESTDBG_SINGLESTEP);
 }
 

@@ -217,7 +217,7 @@ static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 		save->kernel_gs_base = 0;
 		save->sysenter_cs = save->sysenter_esp = save->sysenter_eip = 0;
 	}
-	svm->nmi_masked = svm->iret_seen = svm->single_step = false;
+	svm->nmi_masked = svm->iret_seen = svm->nmi_window = svm->single_step = false;
 	control->clean = 0;
 }
 
@@ -381,8 +381,10 @@ static void enter(struct vcpu *vcpu)
 	u32 event = control->event_inj, error_code = control->event_inj_err;
 
 	state_in(svm);
+	svm_step_in(svm);
 	if (likely(!vm86_nowhere(&vcpu->arch)))
 		run(svm);
+	svm_step_out(svm);
 	control->event_inj = 0;
 	if (unlikely(control->exit_code == (u32)SVM_EXIT_ERR)) {
 		control->exit_int_info = event;

@@ -40,8 +40,10 @@ struct svm_vcpu {
 	 * intercepted, but the intercept comes before it executes: the mask is
 	 * dropped when RIP has moved on.
 	 */
-	bool nmi_masked, iret_seen, single_step;
+	bool nmi_masked, iret_seen;
 	u64 iret_rip;
+	/* An NMI waits for an instruction to pass: the next entry steps, the last one has stepped. */
+	bool nmi_window, single_step;
 	u64 step_rflags;		/* TF and RF as the guest had them */
 };
 
@@ -122,6 +124,8 @@ void svm_irq_window(struct vcpu *vcpu, bool want);
 void svm_nmi_window(struct vcpu *vcpu, bool want);
 void svm_tpr_window(struct vcpu *vcpu, bool want);
 void svm_iret_exit(struct vcpu *vcpu);
+void svm_step_in(struct svm_vcpu *svm);
+void svm_step_out(struct svm_vcpu *svm);
 bool svm_step_exit(struct vcpu *vcpu);
 void svm_nmi_progress(struct vcpu *vcpu);
 
