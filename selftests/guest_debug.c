@@ -249,12 +249,18 @@ TEST(injected)
 	struct kvm_guest_debug bp = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_BP };
 	struct vm *vm = vm_create(VM_IRQCHIP);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_traps, 0);
+	struct kvm_vcpu_events events;
 
 	vcpu_run_sync(vcpu, 1);
 	set_debug(vcpu, &db);
 	vcpu_run_sync(vcpu, 2);
 	set_debug(vcpu, &bp);
 	EXPECT_EQ(EBUSY, ioctl_errno(vcpu->fd, KVM_SET_GUEST_DEBUG, &bp));
+	/* Set as one that is on its way it is no more in the way. */
+	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(3, events.exception.nr);
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	set_debug(vcpu, &bp);
 	debug_off(vcpu);
 	vcpu_run_done(vcpu);
 }

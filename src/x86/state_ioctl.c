@@ -578,11 +578,12 @@ static long translate(void *obj, void *arg, unsigned long raw)
 	return 0;
 }
 
+/* What is on its way already makes room, as for any other: see queue(). */
 static int debug_inject(struct vcpu *vcpu, u32 control)
 {
 	if (!(control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)))
 		return 0;
-	if (vcpu->arch.events.exception.pending || vcpu->arch.events.exception.injected)
+	if (vcpu->arch.events.exception.pending || vcpu_requested(vcpu, VCPU_REQ_TRIPLE_FAULT))
 		return -EBUSY;
 	queue_exception(vcpu, control & KVM_GUESTDBG_INJECT_DB ? X86_TRAP_DB : X86_TRAP_BP);
 	return 0;
