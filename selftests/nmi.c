@@ -156,6 +156,11 @@ static __guest void handle_ud(struct trap_frame *f)
 
 static __guest void guest_behind_exception(void)
 {
+	struct trap_frame f = { 0 };
+
+	/* An exit for a page of these would be a way to the NMI as well. */
+	GUEST_ASSERT_EQ(TRAP(6, 0), TRY("ud2", ,));
+	handle_ud(&f);
 	guest_handlers[2] = handle_nmi;
 	guest_handlers[6] = handle_ud;
 	GUEST_SYNC(1);

@@ -137,6 +137,18 @@ void vcpu_kick(struct vcpu *vcpu)
 	put_cpu();
 }
 
+/**
+ * vcpu_kick_self() - the guest about to be entered on this CPU is left at once
+ *
+ * What the entry injects is delivered before: no instruction of the guest runs.
+ *
+ * Context: interrupts off, between the last look at the requests and the entry.
+ */
+void vcpu_kick_self(void)
+{
+	smp_send_reschedule(smp_processor_id());
+}
+
 static void arrived(void *unused)
 {
 }

@@ -113,6 +113,7 @@ void vcpu_destroy(struct vcpu *vcpu);
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
+void vcpu_kick_self(void);
 bool vcpu_wake(struct vcpu *vcpu);
 void vcpus_kick_and_wait(struct vm *vm);
 void vcpu_block(struct vcpu *vcpu);

@@ -3,9 +3,6 @@
  * Events into an SVM guest (APM 15.20), and the windows in which the guest
  * will take the next one.
  */
-#include <linux/smp.h>
-/* The tracepoint behind smp_send_reschedule() in newer kernels. */
-#include <trace/events/ipi.h>
 #include "x86/svm/svm.h"
 
 void svm_inject_exception(struct vcpu *vcpu)
@@ -100,7 +97,7 @@ void svm_nmi_window(struct vcpu *vcpu, bool want)
 
 /**
  * svm_step_in() - have a guest that an NMI waits for execute one instruction
- * @svm: the vCPU, about to be entered, its registers in the VMCB
+ * @svm: the vCPU, about to be entered, its registers in the VMCB; its nmi_window is true
  *
  * An event that goes in with it would push the flags of the step, for the guest to see. So it
  * goes in alone: an interrupt of this CPU's own ends the guest at its handler's first
@@ -111,28 +108,24 @@ void svm_nmi_window(struct vcpu *vcpu, bool want)
 void svm_step_in(struct svm_vcpu *svm)
 {
 	struct vmcb *vmcb = svm->vmcb;
-	bool event = vmcb->control.event_inj & SVM_EVTINJ_VALID;
 
-	svm->single_step = svm->nmi_window && !event;
-	if (likely(!svm->nmi_window))
-		return;
 	vcpu_request(&svm->vcpu, VCPU_REQ_EVENT);
-	if (event) {
-		smp_send_reschedule(raw_smp_processor_id());
+	if (vmcb->control.event_inj & SVM_EVTINJ_VALID) {
+		vcpu_kick_self();
 		return;
 	}
+	svm->single_step = true;
 	svm->step_rflags = vmcb->save.rflags & STEP_FLAGS;
 	vmcb->save.rflags |= STEP_FLAGS;
 }
 
 /**
  * svm_step_out() - the flags are the guest's again, whatever the exit was
- * @svm: the vCPU, its registers taken out of the VMCB
+ * @svm: the vCPU, which has stepped, its registers taken out of the VMCB
  */
 void svm_step_out(struct svm_vcpu *svm)
 {
-	if (unlikely(svm->single_step))
-		svm->vcpu.arch.rflags &= ~(u64)STEP_FLAGS | svm->step_rflags;
+	svm->vcpu.arch.rflags &= ~(u64)STEP_FLAGS | svm->step_rflags;
 }
 
 void svm_tpr_window(struct vcpu *vcpu, bool want)

@@ -381,10 +381,13 @@ static void enter(struct vcpu *vcpu)
 	u32 event = control->event_inj, error_code = control->event_inj_err;
 
 	state_in(svm);
-	svm_step_in(svm);
+	svm->single_step = false;
+	if (unlikely(svm->nmi_window))
+		svm_step_in(svm);
 	if (likely(!vm86_nowhere(&vcpu->arch)))
 		run(svm);
-	svm_step_out(svm);
+	if (unlikely(svm->single_step))
+		svm_step_out(svm);
 	control->event_inj = 0;
 	if (unlikely(control->exit_code == (u32)SVM_EXIT_ERR)) {
 		control->exit_int_info = event;
