@@ -122,6 +122,27 @@ static void zap_leaf(struct zap *z, u64 *sptep)
 		z->nleaves++;
 }
 
+/* Of a table of the lowest level. */
+static void zap_pages(struct zap *z, u64 *sptep, u64 *end)
+{
+	for (; sptep < end; sptep++)
+		if (READ_ONCE(*sptep))
+			zap_leaf(z, sptep);
+}
+
+static void zap_entries(struct zap *z, u64 *sptep, u64 *end)
+{
+	u64 spte;
+
+	for (; sptep < end; sptep++) {
+		spte = READ_ONCE(*sptep);
+		if (spte_is_table(spte, LEVEL_2M))
+			zap_table(z, sptep, spte);
+		else if (spte)
+			zap_leaf(z, sptep);
+	}
+}
+
 /*
  * One step: neighbours in the table that @gfn leads to, down to the highest
  * entry that is in the range as a whole, or is no table. A huge page that is
@@ -129,9 +150,9 @@ static void zap_leaf(struct zap *z, u64 *sptep)
  */
 static gfn_t zap_step(struct zap *z, gfn_t gfn)
 {
-	u64 *table = z->vm->arch.mmu->root, *sptep, spte;
+	u64 *table = z->vm->arch.mmu->root, *sptep, *end, spte;
 	int level = spte_bits.levels;
-	gfn_t pages, end;
+	gfn_t last;
 
 	for (;; level--) {
 		sptep = spte_ptr(table, gfn, level);
@@ -140,19 +161,18 @@ static gfn_t zap_step(struct zap *z, gfn_t gfn)
 			break;
 		table = spte_table(spte);
 	}
-	pages = level_pages(level);
-	end = min(z->last, level_next(gfn, level + 1) - 1);
-	for (gfn = level_base(gfn, level); gfn <= end; gfn += pages, sptep++) {
-		spte = READ_ONCE(*sptep);
-		if (!spte_is_table(spte, level)) {
-			if (spte)
-				zap_leaf(z, sptep);
-			continue;
-		}
-		if (gfn + pages - 1 > z->last)
-			break;		/* the next step goes down here */
-		zap_table(z, sptep, spte);
+	last = min(z->last, level_next(gfn, level + 1) - 1);
+	end = sptep + level_index(last, level) - level_index(gfn, level);
+	gfn = level_base(last, level);
+	/* A table that is in the range in part: the next step goes down there. */
+	if (!spte_is_table(READ_ONCE(*end), level) || level_covered(gfn, last, level)) {
+		gfn += level_pages(level);
+		end++;
 	}
+	if (level == LEVEL_4K)
+		zap_pages(z, sptep, end);
+	else
+		zap_entries(z, sptep, end);
 	return gfn;
 }
 
