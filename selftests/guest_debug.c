@@ -9,6 +9,7 @@
 
 #define TF		(1ull << 8)
 #define DR6_B(n)	(1ull << (n))
+#define DR6_BT		(1ull << 15)
 #define DR6_BS		(1ull << 14)
 #define DR7_EXEC(n)	(0x400ull | 2ull << 2 * (n))
 #define DR7_WRITE8(n)	(DR7_EXEC(n) | 9ull << (16 + 4 * (n)))	/* a write, 8 bytes */
@@ -70,6 +71,29 @@ TEST(single_step)
 		EXPECT_EQ((u64)path[i], vcpu_regs(vcpu).rip);
 		EXPECT_EQ(0, vcpu_regs(vcpu).rflags & TF);
 	}
+	debug_off(vcpu);
+	vcpu_run_done(vcpu);
+}
+
+/* Of what the guest has not cleared in its DR6 user space is not told, nor of its own steps the guest. */
+TEST(only_what_is_new)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP,
+	};
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, step_0, 0);
+	const u64 old = DR6_B(0) | DR6_BT;
+	struct kvm_debugregs regs;
+
+	do_ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+	regs.dr6 |= old;
+	do_ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &regs);
+	set_debug(vcpu, &debug);
+	EXPECT_EQ((u64)step_1, run_to_debug(vcpu));
+	EXPECT_EQ(DR6_BS, vcpu->run->debug.arch.dr6 & (DR6_BS | old));
+	do_ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+	EXPECT_EQ(old, regs.dr6 & (DR6_BS | old));
 	debug_off(vcpu);
 	vcpu_run_done(vcpu);
 }

@@ -82,6 +82,8 @@ DECODE(decode_exception)
 		exit->exception.payload = control->exit_info_2;
 	if (vector == X86_TRAP_DB) {
 		exit->exception.payload = to_vmcb(vcpu)->save.dr6 ^ DR6_ACTIVE_LOW;
+		/* Nor is the next one, or the guest, to be told of this one's. */
+		svm_debug_regs_changed(vcpu);
 		if (svm_step_exit(vcpu))
 			exit->reason = EXIT_NONE;
 	}

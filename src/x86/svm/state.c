@@ -187,9 +187,11 @@ bool svm_cr4_valid(struct vcpu *vcpu, u64 cr4)
 
 void svm_debug_regs_changed(struct vcpu *vcpu)
 {
+	bool users = vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP);
 	struct vmcb *vmcb = to_vmcb(vcpu);
 
-	vmcb->save.dr6 = vcpu->arch.dr6;
+	/* The CPU adds to it. User space is told what is new; the guest has what it did not clear. */
+	vmcb->save.dr6 = users ? DR6_ACTIVE_LOW : vcpu->arch.dr6;
 	vmcb->save.dr7 = effective_dr7(vcpu);
 	vmcb_dirty(vmcb, CLEAN_DR);
 }
