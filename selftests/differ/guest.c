@@ -79,6 +79,16 @@ static void put_tables(char *ram, bool is_long)
 
 /* ---- modes ---- */
 
+/* One of the two tables, for LGDT as for LIDT. */
+static void put_table_pointer(char *at, const struct kvm_sregs *s)
+{
+	u16 limit = rnd();
+	u64 base = one_in(2) ? s->gdt.base : s->idt.base;
+
+	memcpy(at, &limit, sizeof(limit));
+	memcpy(at + 2, &base, sizeof(base));
+}
+
 static void set_segments(struct kvm_sregs *s, enum mode mode, int cpl)
 {
 	struct kvm_segment data = {
@@ -234,6 +244,7 @@ static const struct {
 #define USE_STRING_IO	2	/* nor RSI and RDI: KVM reads ahead what it can't write at once */
 #define USE_REP		4	/* RCX counts */
 #define USE_CR3		8	/* RAX is in memory: KVM looks for tables elsewhere for ever */
+#define USE_TABLE	16	/* RBX is at where the table is, likewise */
 
 static int use_of(const struct insn *insn, const struct insn *group)
 {
@@ -242,6 +253,7 @@ static int use_of(const struct insn *insn, const struct insn *group)
 
 	return (group == io ? 0 : USE_MEMORY) | (rep ? USE_REP : 0) |
 	       (strstr(insn->name, "cr3") ? USE_CR3 : 0) |
+	       (!strcmp(insn->name, "lgdt") || !strcmp(insn->name, "lidt") ? USE_TABLE : 0) |
 	       (insn->len < 4 && last >= 0x6c && last <= 0x6f ? USE_STRING_IO : 0);
 }
 
@@ -346,6 +358,8 @@ static void say_exit(struct kvm_run *run)
 {
 	if (stack_is_nowhere(run))
 		run->exit_reason = KVM_EXIT_SHUTDOWN;
+	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY && !host_is_intel())
+		run->if_flag = run->ready_for_interrupt_injection = 0;
 	say(" | exit %u rdy %u if %u fl %x cr8 %llx base %llx", run->exit_reason,
 	    run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8, run->apic_base);
 	switch (run->exit_reason) {
@@ -373,6 +387,9 @@ static void say_exit(struct kvm_run *run)
 	case KVM_EXIT_SHUTDOWN: episode_over(); break;
 	case KVM_EXIT_FAIL_ENTRY:
 		say(" fail %llx", run->fail_entry.hardware_entry_failure_reason);
+		/* Bochs puts into the VMCB what the host has. */
+		if (!host_is_intel())
+			episode_over();
 		break;
 	case KVM_EXIT_HYPERCALL:
 		say_bytes("hypercall", &run->hypercall, sizeof(run->hypercall));
@@ -540,6 +557,8 @@ static void program(struct world *w)
 		w->ram[DATA + i] = rnd();
 	set_mode(&sregs, mode, cpl);
 	set_regs(&regs, mode, cpl, use);
+	if (use & USE_TABLE)
+		put_table_pointer(w->ram + regs.rbx, &sregs);
 	say(" cr0 %llx cr4 %llx efer %llx", sregs.cr0, sregs.cr4, sregs.efer);
 	if (!one_in(8) || contradictory(w->vcpu[n]))
 		CALL_RAW(w->vcpu[n], KVM_SET_MP_STATE, &runnable);
