@@ -271,6 +271,7 @@ static __guest void guest_pv_eoi(void)
 	guest_handlers[LOW_VECTOR] = on_low;
 	xapic_enable();
 	GUEST_ASSERT_EQ(TRAP(13, 0), try_wrmsr(MSR_PV_EOI, (u64)eoi_word + 2));
+	GUEST_ASSERT_EQ(TRAP(13, 0), try_wrmsr(MSR_PV_EOI, 0xd0000001));	/* no memory */
 	wrmsr(MSR_PV_EOI, (u64)eoi_word | 1);
 	GUEST_ASSERT_EQ((u64)eoi_word | 1, rdmsr(MSR_PV_EOI));
 	sti();

@@ -10,6 +10,7 @@
  */
 #include <linux/kvm_para.h>
 #include <minikvm/guest_memory.h>
+#include <minikvm/memslot.h>
 #include <minikvm/vcpu.h>
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
@@ -79,16 +80,25 @@ void pv_eoi_collect(struct vcpu *vcpu)
 		lapic_eoi(vcpu);
 }
 
+static bool writable_memory(struct vm *vm, gfn_t gfn)
+{
+	const struct memslot *slot = memslot_find(vm, gfn);
+
+	return slot && !memslot_read_only(slot);
+}
+
 /**
  * pv_eoi_set() - WRMSR to MSR_KVM_PV_EOI_EN
  * @vcpu:	loaded
  * @msr:	where the bit is, and whether
  *
- * Return: 0, or 1 for #GP.
+ * Context: vm->srcu held. Return: 0, or 1 for #GP, also where there is no memory.
  */
 int pv_eoi_set(struct vcpu *vcpu, u64 msr)
 {
 	if ((msr & ~(u64)KVM_MSR_ENABLED) & 3)
+		return 1;
+	if ((msr & KVM_MSR_ENABLED) && !writable_memory(vcpu->vm, msr >> PAGE_SHIFT))
 		return 1;
 	vcpu->arch.pv.eoi_msr = msr;
 	return 0;
