@@ -88,10 +88,12 @@ TEST(only_what_is_new)
 
 	do_ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
 	regs.dr6 |= old;
+	regs.dr7 = 0;
 	do_ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &regs);
 	set_debug(vcpu, &debug);
 	EXPECT_EQ((u64)step_1, run_to_debug(vcpu));
 	EXPECT_EQ(DR6_BS, vcpu->run->debug.arch.dr6 & (DR6_BS | old));
+	EXPECT_EQ(0x400, vcpu->run->debug.arch.dr7);	/* as no CPU has it clear */
 	do_ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
 	EXPECT_EQ(old, regs.dr6 & (DR6_BS | old));
 	debug_off(vcpu);

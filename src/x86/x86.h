@@ -42,8 +42,10 @@
 /* DR7 as the hardware shall have it: user space's breakpoints come first. */
 static inline u64 effective_dr7(struct vcpu *vcpu)
 {
-	return vcpu->arch.guest_debug & KVM_GUESTDBG_USE_HW_BP ?
-		vcpu->arch.guest_debug_dr7 : vcpu->arch.dr7;
+	u64 dr7 = vcpu->arch.guest_debug & KVM_GUESTDBG_USE_HW_BP ?
+		  vcpu->arch.guest_debug_dr7 : vcpu->arch.dr7;
+
+	return dr7 | DR7_RESTING;
 }
 
 /* run.c */
