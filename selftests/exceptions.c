@@ -880,6 +880,34 @@ TEST(state_after_triple_fault)
 	EXPECT_EQ(1, vcpu_sregs(vcpu).cs.l);
 }
 
+/* A stack where no memory is: nothing is executed in the place of what can't be delivered. */
+#define NO_STACK	(GVA_TEST + 0x20000)
+
+static __guest void guest_without_stack(void)
+{
+	asm volatile("mov %0, %%rsp; ud2" : : "r"(NO_STACK + 0x800) : "memory");
+}
+
+TEST(no_memory_to_deliver_to)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_without_stack, 0);
+	struct kvm_vcpu_events events;
+	int i;
+
+	if (!host_is_intel())
+		SKIP_ON_STOCK("never ends");
+	vm_map_page(vm, NO_STACK, 0xd0000000, PTE_W);
+	for (i = 0; i < 2; i++) {
+		vcpu_run_exit(vcpu, KVM_EXIT_INTERNAL_ERROR);
+		EXPECT_EQ(KVM_INTERNAL_ERROR_DELIVERY_EV, vcpu->run->internal.suberror);
+		do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+		EXPECT_EQ(1, events.exception.injected);
+		EXPECT_EQ(6, events.exception.nr);
+		EXPECT_EQ(NO_STACK + 0x800, vcpu_regs(vcpu).rsp);
+	}
+}
+
 /* A vCPU that has shut down can be started afresh. */
 static __guest void guest_nothing(void)
 {

@@ -253,6 +253,29 @@ static int exit_io(struct vcpu *vcpu)
 
 /* --- Memory. --- */
 
+/*
+ * What an event's delivery has reached, its stack or a table, is not the instruction's
+ * at RIP, which is all that could be executed here. The event stays, for the next try.
+ */
+static int delivery_failed(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+	run->internal.ndata = EXIT_WORDS;
+	static_call(vendor_exit_words)(vcpu, run->internal.data);
+	return 0;
+}
+
+/* Where no memory is, or none that may be written. */
+static int emulate_access(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->arch.exit.vectoring.type != VECTORING_NONE))
+		return delivery_failed(vcpu);
+	return emulate_instruction(vcpu);
+}
+
 static int exit_npf(struct vcpu *vcpu)
 {
 	const struct exit *exit = &vcpu->arch.exit;
@@ -260,13 +283,13 @@ static int exit_npf(struct vcpu *vcpu)
 
 	if (likely(r == MMU_FAULT_DONE))
 		return 1;
-	return r < 0 ? r : emulate_instruction(vcpu);
+	return r < 0 ? r : emulate_access(vcpu);
 }
 
 static int exit_mmio(struct vcpu *vcpu)
 {
 	mmu_mmio_exit(vcpu);
-	return emulate_instruction(vcpu);
+	return emulate_access(vcpu);
 }
 
 /* --- Halts. --- */
