@@ -244,6 +244,7 @@ static const struct {
 #define USE_STRING_IO	2	/* nor RSI and RDI: KVM reads ahead what it can't write at once */
 #define USE_REP		4	/* RCX counts */
 #define USE_CR3		8	/* RAX is in memory: KVM looks for tables elsewhere for ever */
+#define USE_WIDE	32	/* RBX is at no APIC: of so wide a read KVM tells what was there before */
 #define USE_TABLE	16	/* RBX is at where the table is, likewise */
 
 static int use_of(const struct insn *insn, const struct insn *group)
@@ -253,6 +254,8 @@ static int use_of(const struct insn *insn, const struct insn *group)
 
 	return (group == io ? 0 : USE_MEMORY) | (rep ? USE_REP : 0) |
 	       (strstr(insn->name, "cr3") ? USE_CR3 : 0) |
+	       (strstr(insn->name, "mov rax,[") || strstr(insn->name, "movups") ||
+		strstr(insn->name, "movaps") ? USE_WIDE : 0) |
 	       (!strcmp(insn->name, "lgdt") || !strcmp(insn->name, "lidt") ? USE_TABLE : 0) |
 	       (insn->len < 4 && last >= 0x6c && last <= 0x6f ? USE_STRING_IO : 0);
 }
@@ -261,7 +264,7 @@ static int use_of(const struct insn *insn, const struct insn *group)
  * The port of the end is written from CPL 3 as well: IOPL says so. Return: what is asked of the
  * registers.
  */
-static int put_code(char *ram, enum mode mode)
+static int put_code(char *ram, enum mode mode, int cpl)
 {
 	static const u8 done[] = { 0xe6, DONE_PORT, 0xf4 };
 	const struct insn *insn;
@@ -273,8 +276,8 @@ static int put_code(char *ram, enum mode mode)
 		int i = below(ARRAY_SIZE(groups));
 
 		insn = &groups[i].insns[below(groups[i].n)];
-		/* The other vendor's hypercall KVM knows in protected mode only. */
-		if (mode == REAL && !strcmp(insn->name, host_is_intel() ? "vmmcall" : "vmcall"))
+		/* The other vendor's hypercall KVM knows in protected mode only, and not at CPL 3. */
+		if ((mode == REAL || cpl) && !strcmp(insn->name, host_is_intel() ? "vmmcall" : "vmcall"))
 			insn = &privileged[0];
 		say("%s%s", insn->name, n > 1 ? "; " : "");
 		memcpy(at, insn->code, insn->len);
@@ -326,6 +329,8 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 		r->rax = one_in(4) ? below(RAM_SIZE) : cr3_of[mode];
 	if (use & USE_MEMORY)
 		r->rbx = DATA + below(64);
+	if ((use & USE_WIDE) && r->rbx >> 24 == 0xfe)
+		r->rbx &= 0xd0000fff;
 	if (use & USE_STRING_IO) {
 		r->rsi = DATA + below(8);
 		r->rdi = DATA + 32 + below(8);
@@ -347,7 +352,7 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 
 /* ---- exits ---- */
 
-/* On VMX KVM tells so of a stack in no memory, and on SVM it never ends: minikvm has it fault. */
+/* A stack in no memory: on SVM KVM never ends. On VMX its first attempt may fault, to a shutdown. */
 static bool stack_is_nowhere(struct kvm_run *run)
 {
 	return run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
@@ -491,6 +496,11 @@ static bool say_run(struct world *w, int n)
 		err = run_watched(w->vcpu[n], run);
 		if (err)
 			say(" | %s", strerrorname_np(err));
+		if (!err && stack_is_nowhere(run) && !host_is_intel()) {
+			say(" | EINTR");
+			episode_over();
+			return false;
+		}
 		if (err == EINTR)
 			return !episode_is_over();
 		say_exit(run);
@@ -552,7 +562,7 @@ static void program(struct world *w)
 	put_handlers(w->ram);
 	put_tables(w->ram, mode >= COMPAT);
 	say(" %d %s/%d", n, mode_names[mode], cpl);
-	use = put_code(w->ram, mode);
+	use = put_code(w->ram, mode, cpl);
 	for (int i = 0; i < 64; i++)
 		w->ram[DATA + i] = rnd();
 	set_mode(&sregs, mode, cpl);

@@ -226,12 +226,12 @@ static void mask_lapic(void *state)
 		memset(l->regs + i + 4, 0, i == 0x300 ? 0 : 12);
 }
 
-/* TCG keeps in DR6 what is always 0; and of what is always 1 in DR7 KVM on VMX learns late. */
+/* TCG keeps in DR6 what is always 0; and of what is always 1 KVM learns late, where it is not emulated. */
 static void mask_debugregs(void *state)
 {
 	struct kvm_debugregs *d = state;
 
-	d->dr6 &= ~0x1000ull;
+	d->dr6 = (d->dr6 & ~0x1000ull) | 0xffff0ff0;
 	d->dr7 |= 0x400;
 }
 
