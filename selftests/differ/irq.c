@@ -47,8 +47,10 @@ static void irqchip(struct world *w)
 		return;
 	/* KVM lets user space change which lines can be level-triggered. */
 	tweak(&chip->chip, chip->chip_id == 2 ? 0xd8 : offsetof(struct kvm_pic_state, elcr));
-	if (chip->chip_id < 2)
-		chip->chip.pic.priority_add &= 7;	/* likewise any priority */
+	if (chip->chip_id < 2) {
+		chip->chip.pic.priority_add &= 7;	/* likewise any priority, or step of its ICWs */
+		chip->chip.pic.init_state &= 3;
+	}
 	CALL(w->vm, KVM_SET_IRQCHIP, chip);
 }
 

@@ -78,6 +78,12 @@ static void change_events(void *state)
 {
 	struct kvm_vcpu_events *e = state;
 
+	memset(&e->smi, 0, sizeof(e->smi));
+	/* When KVM refuses a triple fault it has set all the rest. */
+	if (one_in(16)) {
+		e->flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+		return;
+	}
 	if (one_in(2)) {
 		e->exception.injected = below(2);
 		e->exception.nr = one_in(4) ? value() : below(32);
@@ -105,13 +111,13 @@ static void change_events(void *state)
 		e->exception_has_payload = below(2), e->exception_payload = value();
 	if (one_in(2))
 		e->flags = one_in(4) ? value() : below(64);
-	/* SMM isn't claimed; and KVM refuses a triple fault when it has set all the rest. */
+	/* SMM isn't claimed. */
 	e->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
-	if (one_in(16)) {
-		memset(e, 0, sizeof(*e));
-		e->flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
-	}
-	memset(&e->smi, 0, sizeof(e->smi));
+	/* Of two that are on their way one is lost, sooner or later. */
+	if (e->exception.injected)
+		e->nmi.injected = 0;
+	if (e->exception.injected || e->nmi.injected)
+		e->interrupt.injected = 0;
 }
 
 static void change_mp_state(void *state)
@@ -279,6 +285,20 @@ static void say_state(const struct part *p, void *state)
 	say_bytes(p->name, state, p->size);
 }
 
+#define HAVE_FPU	3		/* x87 and SSE, in XSTATE_BV */
+
+/* Of what is not in use KVM tells what was there when it was. */
+static void mask_unused(struct world *w, int n, struct kvm_fpu *fpu)
+{
+	struct kvm_xsave xsave = { 0 };
+
+	ioctl(w->vcpu[n], KVM_GET_XSAVE, &xsave);
+	if (!(xsave.region[128] & 1))
+		memset(fpu->fpr, 0, sizeof(fpu->fpr));
+	if (!(xsave.region[128] & 2))
+		memset(fpu->xmm, 0, sizeof(fpu->xmm));
+}
+
 static void say_part(struct world *w, int n, const struct part *p, bool errors)
 {
 	void *state = argument(p->size);
@@ -288,10 +308,10 @@ static void say_part(struct world *w, int n, const struct part *p, bool errors)
 			say(" | %s = %s", p->name, strerrorname_np(errno));
 		return;
 	}
+	if (p->get == KVM_GET_FPU)
+		mask_unused(w, n, state);
 	say_state(p, state);
 }
-
-#define HAVE_FPU	3		/* x87 and SSE, in XSTATE_BV */
 
 static bool settable(struct world *w, int n, const struct part *p, void *state)
 {
@@ -357,6 +377,8 @@ static const struct range {
 } not_claimed[] = {
 	{ 0x34, 0x34 },				/* SMM */
 	{ 0x8c, 0x8f },				/* SGX */
+	{ 0x40, 0x47 }, { 0x60, 0x67 }, { 0x1c8, 0x1c9 },	/* LBRs, which KVM has none of */
+	{ 0x680, 0x69f }, { 0x6c0, 0x6df }, { 0xdc0, 0xddf },
 	{ 0x9e, 0x9e },
 	{ 0x9b, 0x9b },
 	{ 0xc1, 0xc8 }, { 0x186, 0x18d },	/* PMU */
