@@ -245,6 +245,7 @@ static const struct {
 #define USE_REP		4	/* RCX counts */
 #define USE_CR3		8	/* RAX is in memory: KVM looks for tables elsewhere for ever */
 #define USE_WIDE	32	/* RBX is at no APIC: of so wide a read KVM tells what was there before */
+#define USE_STACK	64	/* RAX becomes RSP: an event that comes then goes to memory */
 #define USE_TABLE	16	/* RBX is at where the table is, likewise */
 
 static int use_of(const struct insn *insn, const struct insn *group)
@@ -256,6 +257,7 @@ static int use_of(const struct insn *insn, const struct insn *group)
 	       (strstr(insn->name, "cr3") ? USE_CR3 : 0) |
 	       (strstr(insn->name, "mov rax,[") || strstr(insn->name, "movups") ||
 		strstr(insn->name, "movaps") ? USE_WIDE : 0) |
+	       (strstr(insn->name, "mov rsp") ? USE_STACK : 0) |
 	       (!strcmp(insn->name, "lgdt") || !strcmp(insn->name, "lidt") ? USE_TABLE : 0) |
 	       (insn->len < 4 && last >= 0x6c && last <= 0x6f ? USE_STRING_IO : 0);
 }
@@ -327,6 +329,8 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 		r->rcx = below(9);
 	if (use & USE_CR3)
 		r->rax = one_in(4) ? below(RAM_SIZE) : cr3_of[mode];
+	if (use & USE_STACK)
+		r->rax = STACK_TOP - 64 - below(64);
 	if (use & USE_MEMORY)
 		r->rbx = DATA + below(64);
 	if ((use & USE_WIDE) && r->rbx >> 24 == 0xfe)
