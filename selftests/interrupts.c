@@ -130,6 +130,34 @@ TEST(shadow_at_an_exit)
 	vcpu_run_done(vcpu);
 }
 
+/* User space is told which of the two: with IF clear, as behind the second, VMX knows no other. */
+static __guest void guest_two_shadows(void)
+{
+	u64 ss;
+
+	asm volatile("sti; outl %%eax, %%dx; cli"
+		     : : "a"(REPORT_SYNC), "d"(REPORT_PORT), "D"(1ul) : "memory");
+	asm volatile("mov %%ss, %0; mov %0, %%ss; outl %%eax, %%dx"
+		     : "=&r"(ss) : "a"(REPORT_SYNC), "d"(REPORT_PORT), "D"(2ul) : "memory");
+}
+
+TEST(kinds_of_shadow)
+{
+	static const u8 shadows[] = { KVM_X86_SHADOW_INT_STI, KVM_X86_SHADOW_INT_MOV_SS };
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_two_shadows, 0);
+	struct kvm_vcpu_events events;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		vcpu_run_sync(vcpu, i + 1);
+		do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+		/* SVM has one for both. */
+		EXPECT_EQ(host_is_intel() ? shadows[i] : 3, events.interrupt.shadow);
+	}
+	vcpu_run_done(vcpu);
+}
+
 /* An endless loop of guest code: each KVM_RUN takes one interrupt. */
 static __guest void guest_loop(void)
 {

@@ -203,7 +203,7 @@ TEST(behind_a_shadow)
 	EXPECT_EQ(EINTR, ioctl_errno(vcpu->fd, KVM_RUN, NULL));
 	vcpu->run->immediate_exit = 0;
 	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
-	ev.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	ev.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
 	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
 	nmi(vcpu);
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);

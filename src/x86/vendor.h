@@ -19,9 +19,9 @@
 
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEGS };
 
-/* Blocking by STI or MOV SS: no interrupt before the next instruction's end. */
-#define SHADOW_STI	1u
-#define SHADOW_MOV_SS	2u
+/* Blocking by STI or MOV SS: no interrupt before the next instruction's end. As in kvm_vcpu_events. */
+#define SHADOW_STI	((u32)KVM_X86_SHADOW_INT_STI)
+#define SHADOW_MOV_SS	((u32)KVM_X86_SHADOW_INT_MOV_SS)
 
 /* How many there are of vendor_exit_words(). */
 #define EXIT_WORDS	5
