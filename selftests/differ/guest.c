@@ -225,7 +225,7 @@ static const struct insn io[] = {
 	I("movnti", 0x0f, 0xc3, 0x03), I("movups", 0x0f, 0x10, 0x03), I("movups store", 0x0f, 0x11, 0x03),
 	I("movaps", 0x0f, 0x28, 0x03),
 	I("or eax,[rbx]", 0x0b, 0x03), I("prefetch", 0x0f, 0x18, 0x0b), I("jmp [rbx]", 0xff, 0x23),
-	I("movbe", 0x0f, 0x38, 0xf0, 0x03), I("sete [rbx]", 0x0f, 0x94, 0x03), I("cmovz", 0x0f, 0x44, 0x03),
+	I("and eax,[rbx]", 0x23, 0x03), I("sete [rbx]", 0x0f, 0x94, 0x03), I("cmovz", 0x0f, 0x44, 0x03),
 I("enter", 0xc8, 8, 0, 0), I("leave", 0xc9), I("pusha", 0x60),
 	I("mov [rbx],imm", 0xc7, 0x03, 1, 2, 3, 4),
 };
@@ -244,7 +244,11 @@ static const struct {
 #define USE_STRING_IO	2	/* nor RSI and RDI: KVM reads ahead what it can't write at once */
 #define USE_REP		4	/* RCX counts */
 #define USE_CR3		8	/* RAX is in memory: KVM looks for tables elsewhere for ever */
-#define USE_WIDE	32	/* RBX is at no APIC: of so wide a read KVM tells what was there before */
+/*
+ * RBX is at no APIC: of so wide a read KVM tells what was there before; and a write of so few
+ * bytes the LAPIC takes where VMX makes it.
+ */
+#define USE_ODD_SIZE	32
 #define USE_STACK	64	/* RAX becomes RSP: an event that comes then goes to memory */
 #define USE_TABLE	16	/* RBX is at where the table is, likewise */
 
@@ -256,7 +260,8 @@ static int use_of(const struct insn *insn, const struct insn *group)
 	return (group == io ? 0 : USE_MEMORY) | (rep ? USE_REP : 0) |
 	       (strstr(insn->name, "cr3") ? USE_CR3 : 0) |
 	       (strstr(insn->name, "mov rax,[") || strstr(insn->name, "movups") ||
-		strstr(insn->name, "movaps") ? USE_WIDE : 0) |
+		strstr(insn->name, "movaps") || strstr(insn->name, "sete") ||
+		strstr(insn->name, "mov [rbx],a") ? USE_ODD_SIZE : 0) |
 	       (strstr(insn->name, "mov rsp") ? USE_STACK : 0) |
 	       (!strcmp(insn->name, "lgdt") || !strcmp(insn->name, "lidt") ? USE_TABLE : 0) |
 	       (insn->len < 4 && last >= 0x6c && last <= 0x6f ? USE_STRING_IO : 0);
@@ -333,7 +338,10 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 		r->rax = STACK_TOP - 64 - below(64);
 	if (use & USE_MEMORY)
 		r->rbx = DATA + below(64);
-	if ((use & USE_WIDE) && r->rbx >> 24 == 0xfe)
+	/* What wraps around at 4 GiB may fault, or not: SDM vol. 3, 5.3. */
+	if (mode != LONG && r->rbx > 0xffffff00)
+		r->rbx = 0xfffff000;
+	if ((use & USE_ODD_SIZE) && r->rbx >> 24 == 0xfe)
 		r->rbx &= 0xd0000fff;
 	if (use & USE_STRING_IO) {
 		r->rsi = DATA + below(8);
@@ -369,6 +377,9 @@ static void say_exit(struct kvm_run *run)
 		run->exit_reason = KVM_EXIT_SHUTDOWN;
 	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY && !host_is_intel())
 		run->if_flag = run->ready_for_interrupt_injection = 0;
+	/* KVM has a store done by then. */
+	if (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write)
+		run->ready_for_interrupt_injection = 0;
 	say(" | exit %u rdy %u if %u fl %x cr8 %llx base %llx", run->exit_reason,
 	    run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8, run->apic_base);
 	switch (run->exit_reason) {

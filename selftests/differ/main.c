@@ -151,7 +151,8 @@ int call(int fd, const char *name, unsigned long cmd, void *arg)
 	if (!one_in(24))
 		return call_raw(fd, name, cmd, (unsigned long)arg);
 	/* Which errno, where something else is wrong as well, is not compared. */
-	bad = one_in(2) ? 0 : (unsigned long)arg + (_IOC_SIZE(cmd) + 1) / 2;
+	/* Half a struct kvm_cpuid2 is one without entries, of which KVM takes no notice everywhere. */
+	bad = one_in(2) || cmd == KVM_SET_CPUID2 ? 0 : (unsigned long)arg + (_IOC_SIZE(cmd) + 1) / 2;
 	say(" badly %s = %s", name, ioctl(fd, cmd, bad) < 0 ? "an error" : "0");
 	return -1;
 }

@@ -93,8 +93,7 @@ static void change_events(void *state)
 	}
 	if (one_in(4)) {
 		e->interrupt.injected = below(2);
-		e->interrupt.nr = value();
-		e->interrupt.soft = one_in(4);
+		e->interrupt.nr = value();	/* and not soft: INT n executes again */
 	}
 	if (one_in(4)) {
 		e->nmi.injected = below(2);
@@ -529,6 +528,8 @@ static void set_cpuid(struct world *w)
 			say(" %x", e->function);
 		}
 		tweak(e, sizeof(*e));
+		if (e->function == 0xd)		/* AMX, which has to be asked for */
+			e->eax &= ~0x60000;
 	}
 	/* What has no entry may be the device's own. */
 	CALL(w->vcpu[n], KVM_SET_CPUID2, c);
