@@ -267,6 +267,21 @@ static int use_of(const struct insn *insn, const struct insn *group)
 	       (insn->len < 4 && last >= 0x6c && last <= 0x6f ? USE_STRING_IO : 0);
 }
 
+/* What is not to be compared: what the one or the other, or the host's CPU, lacks. */
+static bool odd(const struct insn *insn, enum mode mode, int cpl)
+{
+	const char *name = insn->name;
+
+	/* The other vendor's hypercall KVM knows in protected mode only, and there for the kernel. */
+	if (!strcmp(name, host_is_intel() ? "vmmcall" : "vmcall"))
+		return mode == REAL || cpl;
+	/* KVM makes Intel's of it, for guests that came from there. */
+	if (!strcmp(name, "sysexit"))
+		return !host_is_intel() && mode >= COMPAT;
+	/* TCG takes any MXCSR. */
+	return host_is_tcg() && !strcmp(name, "ldmxcsr");
+}
+
 /*
  * The port of the end is written from CPL 3 as well: IOPL says so. Return: what is asked of the
  * registers.
@@ -283,8 +298,7 @@ static int put_code(char *ram, enum mode mode, int cpl)
 		int i = below(ARRAY_SIZE(groups));
 
 		insn = &groups[i].insns[below(groups[i].n)];
-		/* The other vendor's hypercall KVM knows in protected mode only, and not at CPL 3. */
-		if ((mode == REAL || cpl) && !strcmp(insn->name, host_is_intel() ? "vmmcall" : "vmcall"))
+		if (odd(insn, mode, cpl))
 			insn = &privileged[0];
 		say("%s%s", insn->name, n > 1 ? "; " : "");
 		memcpy(at, insn->code, insn->len);

@@ -23,7 +23,7 @@
 #define EPISODE_SECONDS	20
 #define ARG_SIZE	(64 << 10)
 #define ARG_AT		0x10000000	/* with nothing behind them */
-#define RAM_AT		0x20000000
+#define RAM_AT		0x100000000000
 #define OTHER_AT	0x30000000
 
 u32 msr_list[MSRS_MAX], nr_msrs;

@@ -226,6 +226,7 @@ static void mask_lapic(void *state)
 	memset(l->regs + 0xa0, 0, 4);		/* KVM counts what is in service too late */
 	l->regs[0x80] &= 0xf0;			/* and on SVM loses what CR8 has no room for */
 	memset(l->regs + 0xc0, 0, 4);
+	l->regs[0x80] &= 0xf0;			/* CR8 has no more of the TPR, and KVM takes it from there */
 	memset(l->regs + 0x400, 0, sizeof(l->regs) - 0x400);
 	for (int i = 0; i < 0x400; i += 16)
 		memset(l->regs + i + 4, 0, i == 0x300 ? 0 : 12);
@@ -388,6 +389,7 @@ static const struct range {
 	{ 0x40000000, 0x400001ff },		/* Hyper-V */
 	{ 0x4b564d02, 0x4b564d02 }, { 0x4b564d06, 0x4b564d07 },	/* asynchronous faults */
 	{ 0xc0010114, 0xc0010114 }, { 0xc0010117, 0xc0010117 },	/* nesting, on AMD */
+	{ 0xc0000104, 0xc0000104 },
 };
 
 /* Of Intel's; KVM lists some of them on AMD, and has 0 there. */
