@@ -79,7 +79,7 @@ static void change_events(void *state)
 	struct kvm_vcpu_events *e = state;
 
 	memset(&e->smi, 0, sizeof(e->smi));
-	/* When KVM refuses a triple fault it has set all the rest. */
+	/* When KVM refuses a triple fault it has set all the rest: settable() has that as it is. */
 	if (one_in(16)) {
 		e->flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 		return;
@@ -93,7 +93,7 @@ static void change_events(void *state)
 	}
 	if (one_in(4)) {
 		e->interrupt.injected = below(2);
-		e->interrupt.nr = value();	/* and not soft: INT n executes again */
+		e->interrupt.nr = value();
 	}
 	if (one_in(4)) {
 		e->nmi.injected = below(2);
@@ -319,8 +319,13 @@ static bool settable(struct world *w, int n, const struct part *p, void *state)
 	struct kvm_xsave xsave = { 0 };
 
 	switch (p->set) {
-	/* SMM isn't claimed. */
-	case KVM_SET_VCPU_EVENTS: return !(e->flags & KVM_VCPUEVENT_VALID_SMM);
+	/* SMM isn't claimed; INT n executes again. */
+	case KVM_SET_VCPU_EVENTS:
+		if (e->flags == KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
+			ioctl(w->vcpu[n], KVM_GET_VCPU_EVENTS, e);
+			e->flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+		}
+		return !(e->flags & KVM_VCPUEVENT_VALID_SMM) && !e->interrupt.soft;
 	/* KVM loses what is set of a component that was not in use. */
 	case KVM_SET_FPU:
 		ioctl(w->vcpu[n], KVM_GET_XSAVE, &xsave);
@@ -336,7 +341,8 @@ static void state_part(struct world *w)
 	int n = any();
 
 	say(" %d %s", n, p->name);
-	call(w->vcpu[n], "get", p->get, state);
+	if (call(w->vcpu[n], "get", p->get, state) < 0)
+		memset(state, 0, p->size);
 	if (p->mask)
 		p->mask(state);
 	if (one_in(8))
