@@ -329,15 +329,16 @@ static int run_loop(struct vcpu *vcpu)
 			enter_once(vcpu) : sleep_once(vcpu);
 		if (r <= 0)
 			return r;
-		if (unlikely(host_work_pending())) {
-			r = host_work_do();
-			if (r)
-				break;
-		}
+		/* Before a signal has its turn, as in KVM. */
 		if (unlikely(user_irq_window_open(vcpu))) {
 			vcpu->arch.stats.request_irq_exits++;
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
+		}
+		if (unlikely(host_work_pending())) {
+			r = host_work_do();
+			if (r)
+				break;
 		}
 	}
 	/* A signal; or work on the way to user space, from where we come again. */
