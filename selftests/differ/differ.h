@@ -64,6 +64,7 @@ int call_raw(int fd, const char *name, unsigned long cmd, unsigned long arg);
 
 struct kvm_cpuid2 *model_cpuid(void);	/* the same for each device; the caller's */
 u64 cr4_not_claimed(void);
+u64 rflags_not_here(void);
 extern u32 msr_list[MSRS_MAX], nr_msrs;	/* likewise */
 
 void say_now(void);

@@ -367,6 +367,7 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 	r->rip = CODE;
 	/* Not TF: KVM loses the trap of what writes to user space's device. */
 	r->rflags = 2 | (one_in(2) ? 0x200 : 0) | (one_in(8) ? value() & 0x250cd5 : 0);
+	r->rflags &= ~rflags_not_here();
 	if (cpl)
 		r->rflags |= 0x3000;
 	if (mode != LONG)
@@ -649,6 +650,7 @@ static void sync_regs(struct world *w)
 	run->s.regs.events.interrupt.soft = 0;
 	if (one_in(2))
 		tweak(&run->s.regs.regs, sizeof(run->s.regs.regs));
+	run->s.regs.regs.rflags &= ~rflags_not_here();
 	run->immediate_exit = 1;
 	CALL_RAW(w->vcpu[n], KVM_RUN, 0);
 	run->immediate_exit = 0;
