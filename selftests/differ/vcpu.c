@@ -189,6 +189,8 @@ void mask_events(void *state)
 	/* KVM tells of the last one, when there is none. */
 	if (!e->exception.injected && !e->exception.pending)
 		memset(&e->exception, 0, sizeof(e->exception));
+	if (!e->exception.has_error_code)
+		e->exception.error_code = 0;
 	if (!e->exception_has_payload)
 		e->exception_payload = 0;
 	/* Nor is INT3 or INTO one that is injected. */
