@@ -234,7 +234,6 @@ static void mask_lapic(void *state)
 	memset(l->regs + 0xa0, 0, 4);		/* KVM counts what is in service too late */
 	l->regs[0x80] &= 0xf0;			/* and on SVM loses what CR8 has no room for */
 	memset(l->regs + 0xc0, 0, 4);
-	l->regs[0x80] &= 0xf0;			/* CR8 has no more of the TPR, and KVM takes it from there */
 	memset(l->regs + 0x400, 0, sizeof(l->regs) - 0x400);
 	for (int i = 0; i < 0x400; i += 16)
 		memset(l->regs + i + 4, 0, i == 0x300 ? 0 : 12);
