@@ -383,6 +383,9 @@ TEST(apic_base_without_lapic)
 	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SREGS, &s));
 	s.apic_base = 0xfee00900;
 	EXPECT_EQ(0, ioctl_errno(vcpu->fd, KVM_SET_SREGS, &s));
+	EXPECT_EQ(0, vcpu_set_msr(vcpu, 0x1b, 0xfee00900 | 1));
+	EXPECT_EQ(1, vcpu_set_msr(vcpu, 0x1b, 0xfec00900));
+	EXPECT_EQ(0xfec00900, vcpu_sregs(vcpu).apic_base);
 }
 
 TEST(sregs)

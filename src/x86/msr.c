@@ -188,22 +188,13 @@ static int set_deadline(const struct msr_access *a, u64 value)
 /* The APIC. */
 static int get_apic_base(const struct msr_access *a, u64 *value)
 {
-	*value = a->vcpu->arch.lapic ? lapic_get_base(a->vcpu) : a->vcpu->arch.apic_base;
+	*value = a->vcpu->arch.apic_base;
 	return 0;
 }
 
 static int set_apic_base(const struct msr_access *a, u64 value)
 {
-	int r;
-
-	if (!a->vcpu->arch.lapic) {
-		a->vcpu->arch.apic_base = value;
-		r = 0;
-	} else {
-		r = lapic_set_base(a->vcpu, value, a->host);
-	}
-	cpuid_runtime(a->vcpu);
-	return r != 0;
+	return lapic_set_base(a->vcpu, value, a->host);
 }
 
 static int get_x2apic(const struct msr_access *a, u64 *value)

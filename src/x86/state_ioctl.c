@@ -95,7 +95,7 @@ static void get_sregs_common(struct vcpu *vcpu, struct kvm_sregs *s)
 	s->cr4 = vcpu->arch.cr4;
 	s->cr8 = get_cr8(vcpu);
 	s->efer = vcpu->arch.efer;
-	s->apic_base = vcpu->arch.lapic ? lapic_get_base(vcpu) : vcpu->arch.apic_base;
+	s->apic_base = vcpu->arch.apic_base;
 }
 
 /**

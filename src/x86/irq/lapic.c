@@ -773,15 +773,6 @@ void lapic_set_tpr(struct vcpu *vcpu, u64 cr8)
  * IA32_APIC_BASE
  */
 
-/**
- * lapic_get_base() - IA32_APIC_BASE
- * @vcpu:	the vCPU
- */
-u64 lapic_get_base(struct vcpu *vcpu)
-{
-	return vcpu->arch.apic_base;
-}
-
 /* Bits that are legal in themselves; x2APIC without enable is no mode. */
 static bool base_valid(struct vcpu *vcpu, u64 base)
 {
@@ -822,7 +813,7 @@ static void set_ids(struct lapic *apic)
 
 /**
  * lapic_set_base() - write IA32_APIC_BASE
- * @vcpu:	the vCPU
+ * @vcpu:	the vCPU, which may be without an APIC of ours
  * @base:	the new value
  * @user:	user space writes, and may change the mode at will
  *

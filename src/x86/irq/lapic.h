@@ -75,7 +75,6 @@ void lapic_hardware_write(struct vcpu *vcpu, unsigned int offset);	/* EXIT_APIC_
 /* Registers. */
 u64 lapic_get_tpr(struct vcpu *vcpu);		/* CR8: TPR >> 4 */
 void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);
-u64 lapic_get_base(struct vcpu *vcpu);
 int lapic_set_base(struct vcpu *vcpu, u64 base, bool user);
 int lapic_x2apic_read(struct vcpu *vcpu, u32 msr, u64 *value);
 int lapic_x2apic_write(struct vcpu *vcpu, u32 msr, u64 value);
