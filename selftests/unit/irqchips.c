@@ -664,7 +664,7 @@ static void lapic_registers(void)
 
 static u64 base_of(unsigned int cpu)
 {
-	return lapic_get_base(&vcpus[cpu]);
+	return vcpus[cpu].arch.apic_base;
 }
 
 static void lapic_modes(void)
