@@ -200,7 +200,7 @@ TEST(behind_a_shadow)
 
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);
 	vcpu->run->immediate_exit = 1;
-	EXPECT_EQ(EINTR, ioctl_errno(vcpu->fd, KVM_RUN, NULL));
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
 	vcpu->run->immediate_exit = 0;
 	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
 	ev.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;

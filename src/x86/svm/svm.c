@@ -217,7 +217,7 @@ static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 		save->kernel_gs_base = 0;
 		save->sysenter_cs = save->sysenter_esp = save->sysenter_eip = 0;
 	}
-	svm->nmi_masked = svm->iret_seen = svm->nmi_window = svm->single_step = false;
+	svm->nmi_masked = svm->iret_seen = svm->nmi_window = false;
 	control->clean = 0;
 }
 
