@@ -130,6 +130,28 @@ TEST(pending_signal)
 	EXPECT_EQ(1, signals);
 }
 
+/* A mask that is refused leaves the one that there is. */
+TEST(refused_mask)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_syncs, 0);
+	struct signal_mask none = { .head.len = 8 }, bad = { .head.len = 4 };
+	sigset_t usr1;
+
+	handle(SIGUSR1);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
+	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SIGNAL_MASK, &bad));
+	EXPECT_EQ(EFAULT, ioctl_errno(vcpu->fd, KVM_SET_SIGNAL_MASK, (void *)8));
+	raise(SIGUSR1);
+	/* Without it the signal is blocked, and the guest gets to its first sync point. */
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	EXPECT_EQ(0, signals);
+	sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+}
+
 /* Blocked by the vCPU's mask, a signal waits until KVM_RUN returns for another reason. */
 static void *two_signals(void *main_thread)
 {

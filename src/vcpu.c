@@ -388,9 +388,10 @@ static long set_signal_mask(void *obj, void *arg, unsigned long raw)
 	struct kvm_signal_mask head;
 	sigset_t set;
 
-	vcpu->sigset_active = false;
-	if (!user)
+	if (!user) {
+		vcpu->sigset_active = false;
 		return 0;
+	}
 	if (copy_from_user(&head, user, sizeof(head)))
 		return -EFAULT;
 	if (head.len != sizeof(set))
