@@ -458,7 +458,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long raw)
 	struct vcpu *vcpu = file->private_data;
 	long r;
 
-	if (vcpu->vm->mm != current->mm || READ_ONCE(vcpu->vm->dead))
+	if (vcpu->vm->mm != current->mm)
 		return -EIO;
 	if (_IOC_TYPE(cmd) != KVMIO)
 		return -EINVAL;

@@ -325,7 +325,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long raw)
 	struct vm *vm = file->private_data;
 	long r;
 
-	if (vm->mm != current->mm || READ_ONCE(vm->dead))
+	if (vm->mm != current->mm)
 		return -EIO;
 	r = ioctl_call(vm_ioctls, ARRAY_SIZE(vm_ioctls), vm, cmd, raw);
 	return r == -ENOTTY ? arch_vm_ioctl(vm, cmd, raw) : r;

@@ -32,8 +32,6 @@ enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST, VCPU_EXITING };
  * anywhere; consumed by the vCPU alone. Bits from 8 are the architecture's.
  */
 enum vcpu_request {
-	VCPU_REQ_UNHALT,		/* woken: look again whether to run */
-	VCPU_REQ_DEAD,			/* the VM is broken: never enter again */
 	VCPU_REQ_DIRTY_RING,		/* nearly full; ahead of all that writes memory */
 	VCPU_REQ_ARCH = 8,
 };
@@ -49,7 +47,6 @@ struct vcpu {
 	u64 tlb_gen;			/* vm->tlb_gen that our last flush covers */
 	struct memslot_cache slot_cache;	/* its thread's own: vcpu_memslot() */
 	struct dirty_ring dirty_ring;
-	int srcu_idx;			/* valid while KVM_RUN is inside */
 	struct mutex lock;		/* held by each vCPU ioctl */
 	struct preempt_notifier preempt;
 	struct rcuwait wait;

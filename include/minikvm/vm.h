@@ -66,7 +66,6 @@ struct vm {
 	u64 manual_dirty_log;		/* KVM_DIRTY_LOG_* of ENABLE_CAP */
 	u64 halt_poll;			/* KVM_CAP_HALT_POLL's ns, plus 1; 0: none was given */
 	u32 dirty_ring_bytes;		/* each vCPU's; 0: the log is a bitmap */
-	bool dead;			/* broken beyond repair: every ioctl says -EIO */
 	struct vm_arch arch;
 };
 

@@ -334,30 +334,16 @@ static long vm_reinject(void *obj, void *arg, unsigned long raw)
 
 /*
  * KVM on lesser hardware needs room for a task state and a page table of its
- * own; minikvm has no use for either, and only checks and remembers.
+ * own; minikvm has no use for either, and only checks what it is given.
  */
 static long vm_set_tss(void *obj, void *arg, unsigned long raw)
 {
-	struct vm *vm = obj;
-
-	if (raw > (u32)(-3 * PAGE_SIZE))
-		return -EINVAL;
-	vm->arch.tss_addr = raw;
-	return 0;
+	return raw > (u32)(-3 * PAGE_SIZE) ? -EINVAL : 0;
 }
 
 static long vm_set_identity_map(void *obj, void *arg, unsigned long raw)
 {
-	struct vm *vm = obj;
-	long r = -EINVAL;
-
-	mutex_lock(&vm->lock);
-	if (!vm->nvcpus) {
-		vm->arch.identity_map_addr = *(u64 *)arg;
-		r = 0;
-	}
-	mutex_unlock(&vm->lock);
-	return r;
+	return vm_vcpu(obj, 0) ? -EINVAL : 0;
 }
 
 static long vm_set_boot_cpu(void *obj, void *arg, unsigned long raw)

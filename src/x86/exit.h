@@ -60,12 +60,10 @@ enum exit_reason {
 #define NPF_RESERVED	X86_PF_RSVD	/* reserved bits: see EXIT_NPF_MISCONFIG */
 #define NPF_EXEC	X86_PF_INSTR
 #define NPF_BITS	(NPF_PRESENT | NPF_WRITE | NPF_RESERVED | NPF_EXEC)
-#define NPF_TABLE_WALK	BIT(31)		/* on the guest's own page tables */
 
 struct exit {
 	u16 reason;		/* enum exit_reason */
 	u8 len;			/* of the instruction; 0: not known, decode it */
-	u8 nbytes;		/* bytes[] that hardware supplied */
 	u32 hw_reason;		/* the vendor's own number, for reports */
 	union {
 		struct {
@@ -118,7 +116,6 @@ struct exit {
 		bool has_error_code;
 		u32 error_code;
 	} vectoring;
-	u8 bytes[15];		/* the instruction, where decode assists exist */
 };
 
 /* Numbered as VMX does: SDM vol. 3, table 28-2. */

@@ -49,7 +49,6 @@ void fpu_destroy(struct vcpu *vcpu)
 void fpu_enter(struct vcpu *vcpu)
 {
 	fpu_swap_kvm_fpstate(&vcpu->arch.fpu, true);
-	vcpu->arch.fpu_loaded = true;
 }
 
 /**
@@ -60,7 +59,6 @@ void fpu_enter(struct vcpu *vcpu)
  */
 void fpu_leave(struct vcpu *vcpu)
 {
-	vcpu->arch.fpu_loaded = false;
 	fpu_swap_kvm_fpstate(&vcpu->arch.fpu, false);
 }
 

@@ -62,13 +62,7 @@ static int pass_msrs(struct vcpu *vcpu)
 	return 1;
 }
 
-static int nothing(struct vcpu *vcpu)
-{
-	return 1;
-}
-
 static int (*const request_rows[VCPU_REQS])(struct vcpu *vcpu) = {
-	[VCPU_REQ_UNHALT]	= nothing,
 	[VCPU_REQ_DIRTY_RING]	= dirty_ring_serve,
 	[VCPU_REQ_LOAD_ROOT]	= load_root,
 	[VCPU_REQ_CLOCK]	= publish_clock,
@@ -97,7 +91,7 @@ static int serve_requests(struct vcpu *vcpu)
 	int r;
 
 	for_each_set_bit(req, &todo, VCPU_REQS) {
-		if (!vcpu_consume(vcpu, req) || !request_rows[req])
+		if (!vcpu_consume(vcpu, req))
 			continue;
 		r = request_rows[req](vcpu);
 		if (r <= 0)

@@ -52,7 +52,6 @@ struct vcpu_events {
 		u8 pending;		/* 0, 1 or 2: one being handled, one latched */
 		bool injected;
 	} nmi;
-	bool triple_fault;
 };
 
 /* Words of feature bits: the kernel's own, and those that it keeps no word for. */
@@ -89,12 +88,12 @@ struct msr_state {
 	u64 mcg_status, mcg_cap, mcg_ctl, mcg_ext_ctl;
 	u64 mce_banks[MCE_BANKS * 4], mce_ctl2[MCE_BANKS];
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[2 * MTRR_VARIABLE];
-	u64 xss, hwcr, virt_ssbd, de_cfg, osvw_length, osvw_status;
+	u64 xss, hwcr, de_cfg, osvw_length, osvw_status;
 };
 
 /* kvmclock, steal time and friends: clock.c, hypercall.c. */
 struct pv_state {
-	u64 system_time_msr, wall_clock_msr, steal_time_msr, eoi_msr;
+	u64 system_time_msr, steal_time_msr, eoi_msr;
 	bool eoi_armed;			/* the guest may end an interrupt: irq/pv_eoi.c */
 	bool at_boundary;		/* out of the guest between two instructions */
 	u64 steal_last;			/* our thread's wait, last time we looked */
@@ -189,9 +188,6 @@ struct vm_arch {
 	u64 exit_hypercalls;
 	struct msr_filter __rcu *msr_filter;	/* read under vm->srcu */
 	bool hide_platform_info;		/* KVM_CAP_MSR_PLATFORM_INFO off */
-	gpa_t tss_addr, identity_map_addr;
-	u32 bus_lock_detection;
-	u32 notify_window;
 };
 
 /* x86/stats.c has their names, and stats.h what user space makes of them. */
@@ -240,7 +236,6 @@ struct vcpu_arch {
 	struct pv_state pv;
 	struct tsc_state tsc;
 	struct fpu_guest fpu;
-	bool fpu_loaded;
 
 	struct memcache table_cache;	/* MMU tables: x86/mmu/ */
 	struct walk_memo walks[2];	/* the last of data, and of code */
@@ -255,7 +250,6 @@ struct vcpu_arch {
 /* Requests beside those of <minikvm/vcpu.h>. */
 enum vcpu_arch_request {
 	VCPU_REQ_EVENT = 8,		/* look at events and the APIC anew */
-	VCPU_REQ_NMI,			/* another CPU sent an NMI */
 	VCPU_REQ_CLOCK,			/* publish kvmclock */
 	VCPU_REQ_STEAL,			/* publish steal time */
 	VCPU_REQ_TRIPLE_FAULT,

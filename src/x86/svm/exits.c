@@ -43,11 +43,7 @@ DECODE(decode_npf)
 	u64 info = control->exit_info_1;
 
 	exit->npf.gpa = control->exit_info_2;
-	exit->npf.access = (info & NPF_BITS) | (info & BIT_ULL(33) ? NPF_TABLE_WALK : 0);
-	if (vendor_caps.decode_assists) {
-		exit->nbytes = min_t(u8, control->insn_len, sizeof(exit->bytes));
-		memcpy(exit->bytes, control->insn_bytes, sizeof(exit->bytes));
-	}
+	exit->npf.access = info & NPF_BITS;
 	if (exit->npf.access & NPF_RESERVED)
 		exit->reason = EXIT_NPF_MISCONFIG;
 }
@@ -205,7 +201,6 @@ void svm_exit_info(struct vcpu *vcpu)
 	u32 code = control->exit_code;
 
 	exit->hw_reason = code;
-	exit->nbytes = 0;
 	exit->len = svm_has_nrips && control->next_rip ?
 		    control->next_rip - vcpu->arch.rip : 0;
 	decode_vectoring(exit, control->exit_int_info, control->exit_int_info_err);

@@ -67,8 +67,7 @@ DECODE(decode_ept)
 	exit->npf.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	exit->npf.access = (qual & EPT_VIOLATION_RWX_MASK ? NPF_PRESENT : 0) |
 			   (qual & EPT_VIOLATION_ACC_WRITE ? NPF_WRITE : 0) |
-			   (qual & EPT_VIOLATION_ACC_INSTR ? NPF_EXEC : 0) |
-			   (qual & EPT_VIOLATION_GVA_TRANSLATED ? 0 : NPF_TABLE_WALK);
+			   (qual & EPT_VIOLATION_ACC_INSTR ? NPF_EXEC : 0);
 	exit->len = 0;
 	reblock_nmi(vcpu, qual & INTR_INFO_UNBLOCK_NMI);
 }
@@ -294,7 +293,6 @@ void vmx_exit_info(struct vcpu *vcpu)
 	u16 code = vmx->exit_reason;
 
 	exit->hw_reason = vmx->exit_reason;
-	exit->nbytes = 0;
 	if (unlikely(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
 		failed_entry(vmx, exit);
 		return;

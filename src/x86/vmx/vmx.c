@@ -472,7 +472,6 @@ int vmx_probe(struct vendor_ops *ops)
 		.dirty_burst = vendor_caps.pml ? VMX_PML_ENTRIES : 0,
 		.page_1g = vendor_caps.page_1g,
 		.page_2m = vmx_caps.ept_vpid & VMX_EPT_2MB_PAGE_BIT,
-		.exec_only = vmx_caps.ept_vpid & VMX_EPT_EXECUTE_ONLY_BIT,
 		.levels = 4,
 		.phys_bits = boot_cpu_data.x86_phys_bits,
 	};
