@@ -4,6 +4,8 @@
  * as user space sees it, and the split irqchip, whose PIC and IOAPIC user space
  * has.
  */
+#include <signal.h>
+
 #include "lib/test.h"
 
 #define VECTOR		0x51
@@ -385,6 +387,57 @@ TEST(split_window)
 	vcpu_run_exit(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
 	EXPECT_EQ(1, vcpu->run->ready_for_interrupt_injection);
 	vcpu->run->request_interrupt_window = 0;
+	do_ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
+	vcpu_run_done(vcpu);
+}
+
+static __guest void guest_waits(void)
+{
+	guest_handlers[EXTINT] = hit;
+	xapic_enable();
+	xapic_write(0x350, 7 << 8);
+	sti();
+	GUEST_SYNC(1);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(1, hits[0]);
+}
+
+static void nothing(int sig)
+{
+}
+
+/*
+ * Whose PIC is in user space wakes a vCPU that has halted by a signal, to inject. The window it
+ * asked for is told of before the signal ends KVM_RUN, so nobody has to come again for it.
+ */
+TEST(split_window_before_signal)
+{
+	struct { struct kvm_signal_mask head; u64 bits; } __attribute__((packed)) none = { { 8 } };
+	struct kvm_mp_state halted = { KVM_MP_STATE_HALTED };
+	struct sigaction action = { .sa_handler = nothing };
+	struct kvm_interrupt irq = { EXTINT };
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu;
+	sigset_t usr1;
+
+	if (check_extension(KVM_CAP_SPLIT_IRQCHIP) <= 0)
+		SKIP(return, "no KVM_CAP_SPLIT_IRQCHIP");
+	ASSERT_EQ(0, enable_split(vm, 24));
+	vcpu = vcpu_create(vm, 0, guest_waits, 0);
+	vcpu_run_sync(vcpu, 1);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
+	do_ioctl(vcpu->fd, KVM_SET_MP_STATE, &halted);
+	raise(SIGUSR1);
+	vcpu->run->request_interrupt_window = 1;
+	ASSERT_EQ(0, vcpu_run_once(vcpu));
+	EXPECT_EQ(KVM_EXIT_IRQ_WINDOW_OPEN, vcpu->run->exit_reason);
+	vcpu->run->request_interrupt_window = 0;
+	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+	sigprocmask(SIG_UNBLOCK, &usr1, NULL);
 	do_ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
 	vcpu_run_done(vcpu);
 }
