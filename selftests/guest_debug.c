@@ -322,4 +322,28 @@ TEST(blocked_interrupts)
 	EXPECT_EQ(1, guest_var(vm, traps));
 }
 
+/* User space that asks for a window gets it, before the guest's next instruction. */
+static __guest void guest_open(void)
+{
+	sti();
+	GUEST_SYNC(1);
+	asm volatile("nop");
+	GUEST_SYNC(2);
+}
+
+TEST(window_of_blocked_interrupts)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ };
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_open, 0);
+
+	vcpu_run_sync(vcpu, 1);
+	set_debug(vcpu, &debug);
+	vcpu->run->request_interrupt_window = 1;
+	vcpu_run_exit(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	vcpu_run_exit(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	vcpu->run->request_interrupt_window = 0;
+	vcpu_run_sync(vcpu, 2);
+}
+
 TEST_HARNESS_MAIN

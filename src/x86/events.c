@@ -406,10 +406,11 @@ static void request_windows(struct vcpu *vcpu)
 	static_call(vendor_tpr_window)(vcpu, tpr_holds_irq(vcpu));
 }
 
-static void close_windows(struct vcpu *vcpu)
+/* What is held back needs none; user space that asks for one is told of it all the same. */
+static void request_users_window(struct vcpu *vcpu)
 {
 	static_call(vendor_nmi_window)(vcpu, false);
-	static_call(vendor_irq_window)(vcpu, false);
+	static_call(vendor_irq_window)(vcpu, user_wants_irq_window(vcpu));
 }
 
 /* A debugger that steps does not want to step into handlers. */
@@ -433,7 +434,7 @@ void events_inject(struct vcpu *vcpu)
 	done = inject_any_exception(vcpu) || inject_again(vcpu);
 	/* KVM_SET_GUEST_DEBUG makes us look again. */
 	if (unlikely(debugger_blocks(vcpu))) {
-		close_windows(vcpu);
+		request_users_window(vcpu);
 		return;
 	}
 	if (!done && !inject_pending_nmi(vcpu))
