@@ -362,6 +362,24 @@ TEST(debugregs)
 	EXPECT_EQ(set.dr7, got.dr7);
 }
 
+/* Bits that are always 1 (SDM vol. 3, 17.2.3 and 17.2.4): those of optional features are left out. */
+static __guest void guest_fixed_debugregs(void)
+{
+	GUEST_ASSERT_EQ(0xfffe07f0, read_dr6() & 0xfffe07f0);
+	GUEST_ASSERT_EQ(0x400, read_dr7());
+}
+
+TEST(debugregs_as_no_cpu_has_them)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_fixed_debugregs, 0);
+	struct kvm_debugregs zero = { 0 };
+
+	SKIP_ON_STOCK("lets the guest read what user space set");
+	do_ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &zero);
+	vcpu_run_done(vcpu);
+}
+
 /* ---- interrupt controllers ---- */
 
 TEST(irqchips)

@@ -417,6 +417,8 @@ int set_dr(struct vcpu *vcpu, int dr, u64 value)
  * @dr:		0 to 7
  * @value:	where it goes
  *
+ * Bits that no CPU has clear are set, whatever KVM_SET_DEBUGREGS was given.
+ *
  * Return: 0.
  */
 int get_dr(struct vcpu *vcpu, int dr, u64 *value)
@@ -424,9 +426,9 @@ int get_dr(struct vcpu *vcpu, int dr, u64 *value)
 	if (dr < 4)
 		*value = vcpu->arch.db[dr];
 	else if (dr == 4 || dr == 6)
-		*value = vcpu->arch.dr6;
+		*value = vcpu->arch.dr6 | dr6_fixed(vcpu);
 	else
-		*value = vcpu->arch.dr7;
+		*value = vcpu->arch.dr7 | DR7_ONES;
 	return 0;
 }
 
