@@ -13,6 +13,7 @@
 #define VCPUS		2
 #define RAM_SIZE	HUGE_SIZE	/* slot 0, at guest-physical 0 */
 #define OTHER_SIZE	(64 * PAGE_SIZE)	/* what other slots are made of */
+#define CLOCKS		0x100000	/* in slot 0, where no guest's code or data is */
 #define RUN_SIZE	(3 * PAGE_SIZE)	/* struct kvm_run, port data, coalesced writes */
 #define MSRS_MAX	256
 #define MCE_NOT_CLAIMED	0x8000400ull	/* local machine checks, corrected ones' interrupts: KVM's on Intel */

@@ -251,6 +251,13 @@ static const struct {
 #define USE_ODD_SIZE	32
 #define USE_STACK	64	/* RAX becomes RSP: an event that comes then goes to memory */
 #define USE_TABLE	16	/* RBX is at where the table is, likewise */
+#define USE_MODE	128	/* it is not compared in each mode: see odd() */
+#define USE_NO_LAPIC	256	/* KVM on VMX has memory where a LAPIC is that is off, or elsewhere */
+
+static bool is_others_hypercall(const struct insn *insn)
+{
+	return !strcmp(insn->name, host_is_intel() ? "vmmcall" : "vmcall");
+}
 
 static int use_of(const struct insn *insn, const struct insn *group)
 {
@@ -263,6 +270,7 @@ static int use_of(const struct insn *insn, const struct insn *group)
 		strstr(insn->name, "movaps") || strstr(insn->name, "sete") ||
 		strstr(insn->name, "mov [rbx],a") ? USE_ODD_SIZE : 0) |
 	       (strstr(insn->name, "mov rsp") ? USE_STACK : 0) |
+	       (is_others_hypercall(insn) ? USE_MODE : 0) |
 	       (!strcmp(insn->name, "lgdt") || !strcmp(insn->name, "lidt") ? USE_TABLE : 0) |
 	       (insn->len < 4 && last >= 0x6c && last <= 0x6f ? USE_STRING_IO : 0);
 }
@@ -273,7 +281,7 @@ static bool odd(const struct insn *insn, enum mode mode, int cpl)
 	const char *name = insn->name;
 
 	/* The other vendor's hypercall KVM knows in protected mode only, and there for the kernel. */
-	if (!strcmp(name, host_is_intel() ? "vmmcall" : "vmcall"))
+	if (is_others_hypercall(insn))
 		return mode == REAL || cpl;
 	/* KVM makes Intel's of it, for guests that came from there. */
 	if (!strcmp(name, "sysexit"))
@@ -330,6 +338,11 @@ static u64 counter(void)
 	return one_in(2) ? value() : pick(hypercalls);
 }
 
+static u64 not_the_lapic(u64 address)
+{
+	return address >> 12 == 0xfee00 ? address & 0xd0000fff : address;
+}
+
 static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 {
 	/* None that reads as the time: the PIT's counters, and what refreshes memory. */
@@ -357,6 +370,11 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 		r->rbx = 0xfffff000;
 	if ((use & USE_ODD_SIZE) && r->rbx >> 24 == 0xfe)
 		r->rbx &= 0xd0000fff;
+	if (use & USE_NO_LAPIC) {
+		r->rbx = not_the_lapic(r->rbx);
+		r->rsi = not_the_lapic(r->rsi);
+		r->rdi = not_the_lapic(r->rdi);
+	}
 	if (use & USE_STRING_IO) {
 		r->rsi = DATA + below(8);
 		r->rdi = DATA + 32 + below(8);
@@ -368,6 +386,9 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 	/* Not TF: KVM loses the trap of what writes to user space's device. */
 	r->rflags = 2 | (one_in(2) ? 0x200 : 0) | (one_in(8) ? value() & 0x250cd5 : 0);
 	r->rflags &= ~rflags_not_here();
+	/* Backwards, KVM reads ahead, and minikvm does not. */
+	if (use & USE_STRING_IO)
+		r->rflags &= ~0x400ull;
 	if (cpl)
 		r->rflags |= 0x3000;
 	if (mode != LONG)
@@ -570,6 +591,18 @@ static bool contradictory(int fd)
 	       (e.exception.injected || e.interrupt.injected || e.nmi.injected);
 }
 
+/* Bochs has a code breakpoint before an interrupt that waits, if it is not injected: KVM's APICv. */
+static bool interrupt_waits(int fd)
+{
+	struct kvm_lapic_state lapic = { 0 };
+	char irr = 0;
+
+	ioctl(fd, KVM_GET_LAPIC, &lapic);
+	for (int i = 0x200; i < 0x280; i++)
+		irr |= lapic.regs[i];
+	return irr;
+}
+
 static void program(struct world *w)
 {
 	/*
@@ -595,6 +628,8 @@ static void program(struct world *w)
 	use = put_code(w->ram, mode, cpl);
 	for (int i = 0; i < 64; i++)
 		w->ram[DATA + i] = rnd();
+	if (host_is_intel() && (sregs.apic_base & 0xffffffc00) != 0xfee00800)
+		use |= USE_NO_LAPIC;
 	set_mode(&sregs, mode, cpl);
 	set_regs(&regs, mode, cpl, use);
 	if (use & USE_TABLE)
@@ -602,10 +637,13 @@ static void program(struct world *w)
 	say(" cr0 %llx cr4 %llx efer %llx", sregs.cr0, sregs.cr4, sregs.efer);
 	if (!one_in(8) || contradictory(w->vcpu[n]))
 		CALL_RAW(w->vcpu[n], KVM_SET_MP_STATE, &runnable);
-	CALL_RAW(w->vcpu[n], KVM_SET_SREGS, &sregs);
+	if (CALL_RAW(w->vcpu[n], KVM_SET_SREGS, &sregs) && (use & USE_MODE))
+		return;
 	CALL_RAW(w->vcpu[n], KVM_SET_REGS, &regs);
 	say_now();
 	debug.control = one_in(8) ? controls[!host_is_tcg() && one_in(2)] : 0;
+	if (debug.control == controls[1] && interrupt_waits(w->vcpu[n]))
+		debug.control = 0;
 	if (debug.control) {
 		say(" debug %x", debug.control);
 		CALL_RAW(w->vcpu[n], KVM_SET_GUEST_DEBUG, &debug);

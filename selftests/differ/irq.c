@@ -105,6 +105,15 @@ static void reinject(struct world *w)
 	CALL(w->vm, KVM_REINJECT_CONTROL, c);
 }
 
+#define CASCADE	2	/* KVM's PIC keeps a request at the slave's pin that is not the slave's */
+
+static u32 some_gsi(void)
+{
+	u32 gsi = one_in(8) ? value() : below(24);
+
+	return gsi == CASCADE ? 0 : gsi;
+}
+
 static void make_route(struct kvm_irq_routing_entry *e)
 {
 	e->gsi = one_in(16) ? value() : below(26);
@@ -112,6 +121,8 @@ static void make_route(struct kvm_irq_routing_entry *e)
 	if (e->type == KVM_IRQ_ROUTING_IRQCHIP) {
 		e->u.irqchip.irqchip = below(one_in(8) ? 5 : 3);
 		e->u.irqchip.pin = one_in(8) ? value() : below(e->u.irqchip.irqchip == 2 ? 24 : 8);
+		if (!e->u.irqchip.irqchip && e->u.irqchip.pin == CASCADE)
+			e->u.irqchip.pin = 0;
 	} else {
 		e->u.msi.address_lo = 0xfee00000 | below(4) << 12 | below(4) << 2;
 		e->u.msi.address_hi = one_in(8) ? below(4) << 8 : 0;
@@ -142,7 +153,7 @@ static void irq_line(struct world *w)
 {
 	struct kvm_irq_level *l = argument(sizeof(*l));
 
-	l->irq = one_in(8) ? value() : below(24);
+	l->irq = some_gsi();
 	l->level = one_in(8) ? value() : below(2);
 	say(" %x %x", l->irq, l->level);
 	if (one_in(2))
@@ -171,7 +182,7 @@ static void irqfd(struct world *w)
 	u64 one = 1;
 
 	f->fd = one_in(8) ? -1 : w->event[0];
-	f->gsi = one_in(8) ? value() : below(24);
+	f->gsi = some_gsi();
 	f->flags = one_in(8) ? value() : below(4);
 	f->resamplefd = one_in(8) ? -1 : w->event[1];
 	say(" %x %x", f->gsi, f->flags);

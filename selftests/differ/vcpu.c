@@ -184,6 +184,7 @@ void mask_events(void *state)
 	struct kvm_vcpu_events *e = state;
 
 	e->flags &= ~KVM_VCPUEVENT_VALID_SMM;
+	memset(&e->smi, 0, sizeof(e->smi));	/* that an INIT waits is among it */
 	/* KVM of 6.1 says whether one waits, and loses the other. */
 	e->nmi.pending = !!e->nmi.pending;
 	/* KVM tells of the last one, when there is none. */
@@ -324,17 +325,29 @@ static bool settable(struct world *w, int n, const struct part *p, void *state)
 {
 	struct kvm_vcpu_events *e = state;
 	struct kvm_xsave xsave = { 0 };
+	struct kvm_sregs *s = state;	/* sregs2 begins like it */
 	struct kvm_regs *r = state;
 
 	switch (p->set) {
 	case KVM_SET_REGS:
 		r->rflags &= ~rflags_not_here();
 		return true;
+	/* KVM takes any EFER, and then enters no guest. */
+	case KVM_SET_SREGS:
+	case KVM_SET_SREGS2:
+		s->efer &= 0xd01;
+		return true;
+	/* Of what is always 1 KVM's guest sees what was set, until it has run with it. */
+	case KVM_SET_DEBUGREGS:
+		mask_debugregs(state);
+		return true;
 	/* SMM isn't claimed; INT n executes again. */
 	case KVM_SET_VCPU_EVENTS:
 		if (e->flags == KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 			ioctl(w->vcpu[n], KVM_GET_VCPU_EVENTS, e);
 			e->flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+			if (e->exception.pending)	/* that is not set without another flag */
+				return false;
 		}
 		return !(e->flags & KVM_VCPUEVENT_VALID_SMM) && !e->interrupt.soft;
 	/* KVM loses what is set of a component that was not in use. */
@@ -446,9 +459,18 @@ u32 some_msr(void)
 	return msr;
 }
 
+/* Where KVM's clocks, and the like, are written all the time. */
+static bool msr_is_place(u32 msr)
+{
+	return msr == 0x11 || msr == 0x12 || (msr >= 0x4b564d00 && msr <= 0x4b564d04);
+}
+
 u64 msr_value(u32 msr)
 {
 	u64 v = one_in(3) ? below(256) : value();
+
+	if (msr_is_place(msr) && v < CLOCKS)
+		v |= CLOCKS;
 
 	/* KVM has 32 bits of SYSENTER_ESP and EIP on AMD. */
 	if (msr == 0x175 || msr == 0x176)
@@ -759,6 +781,15 @@ static void agree_on_immunities(int fd)
 	ioctl(fd, KVM_SET_MSRS, &m);
 }
 
+/* KVM sends no message to a LAPIC that nothing has changed since the vCPU was made. */
+static void agree_on_lapic(int fd)
+{
+	struct kvm_lapic_state lapic;
+
+	if (!ioctl(fd, KVM_GET_LAPIC, &lapic))
+		ioctl(fd, KVM_SET_LAPIC, &lapic);
+}
+
 /* A vCPU whose number is taken anew: the other one's fd is closed. */
 void add_vcpu(struct world *w, int n, u64 id)
 {
@@ -774,6 +805,7 @@ void add_vcpu(struct world *w, int n, u64 id)
 		close(w->vcpu[n]);
 	w->vcpu[n] = fd;
 	agree_on_immunities(fd);
+	agree_on_lapic(fd);
 	w->run[n] = mmap(NULL, RUN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (w->run[n] == MAP_FAILED)
 		w->run[n] = NULL;
