@@ -6,7 +6,7 @@
 
 # Modules of the kernel's own that a host may load: stock KVM for comparison, and
 # what minikvm or a test may want.
-HOST_MODULES="kvm_amd kvm_intel irqbypass zram"
+HOST_MODULES="kvm_amd kvm_intel irqbypass zram msr"
 
 # pack DIR FILE
 pack()

@@ -59,6 +59,8 @@ void vmx_host_constants(void)
 	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_point);
 	rdmsrl(MSR_IA32_SYSENTER_CS, value);
 	vmcs_write(HOST_IA32_SYSENTER_CS, (u32)value);
+	rdmsrl(MSR_IA32_SYSENTER_EIP, value);
+	vmcs_write(HOST_IA32_SYSENTER_EIP, value);
 	rdmsrl(MSR_EFER, value);
 	vmcs_write(HOST_IA32_EFER, value);
 	rdmsrl(MSR_IA32_CR_PAT, value);
