@@ -48,14 +48,20 @@ DECODE(decode_npf)
 		exit->reason = EXIT_NPF_MISCONFIG;
 }
 
-/* Bit 63 says that EXITINFO1 is about a MOV: APM 15.8.1. */
+/*
+ * Bit 63 says that EXITINFO1 is about a MOV: APM 15.8.1. All of exit->cr is written, for what
+ * else it could be must be said not to be, and the last exit's words are in the same place.
+ */
 DECODE(decode_cr)
 {
-	exit->cr.cr = control->exit_code & 0xf;
-	exit->cr.write = control->exit_code >= SVM_EXIT_WRITE_CR0;
-	exit->cr.decoded = vendor_caps.decode_assists &&
-			   (control->exit_info_1 & BIT_ULL(63));
-	exit->cr.gpr = control->exit_info_1 & SVM_EXITINFO_REG_MASK;
+	u64 info = control->exit_info_1;
+
+	exit->cr = (typeof(exit->cr)){
+		.cr = control->exit_code & 0xf,
+		.write = control->exit_code >= SVM_EXIT_WRITE_CR0,
+		.decoded = vendor_caps.decode_assists && (info & BIT_ULL(63)),
+		.gpr = info & SVM_EXITINFO_REG_MASK,
+	};
 }
 
 DECODE(decode_dr)
