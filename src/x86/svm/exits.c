@@ -89,7 +89,7 @@ DECODE(decode_exception)
 		if (svm_step_exit(vcpu))
 			exit->reason = EXIT_NONE;
 	}
-	/* #MC: the host's handler ran at STGI. */
+	/* The host has had it. */
 	if (vector == X86_TRAP_MC)
 		exit->reason = EXIT_MCE;
 }

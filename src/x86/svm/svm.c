@@ -11,6 +11,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
 #include "compat/guest_context.h"
+#include "compat/host_event.h"
 #include "x86/svm/svm.h"
 
 struct svm_cpu {
@@ -362,6 +363,16 @@ static bool vm86_nowhere(const struct vcpu_arch *arch)
 	       ((arch->efer & EFER_LME) && (arch->cr0 & X86_CR0_PG));
 }
 
+/*
+ * Interrupts, NMIs, SMIs and INITs that ended the guest are still pending, and the host has
+ * them at STGI. A machine check is not: the intercept was all (APM vol. 2, 15.12 and 15.13).
+ */
+static void deliver_to_host(const struct vmcb *vmcb)
+{
+	if (unlikely(vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
+		compat_host_machine_check();
+}
+
 static void run(struct svm_vcpu *svm)
 {
 	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
@@ -371,6 +382,7 @@ static void run(struct svm_vcpu *svm)
 	spec_ctrl_in(&svm->entry.common, &svm->vcpu);
 	run_guest(svm);
 	state_out(svm);
+	deliver_to_host(svm->vmcb);
 }
 
 /* An event that a refused entry was to bring waits, as after an exit in its delivery. */

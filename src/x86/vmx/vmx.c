@@ -14,6 +14,7 @@
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 #include "compat/guest_context.h"
+#include "compat/host_event.h"
 #include "compat/vmx.h"
 #include "x86/vmx/vmx.h"
 
@@ -252,21 +253,21 @@ static void state_out(struct vmx_vcpu *vmx)
 
 /*
  * An NMI or machine check that ended the guest has not reached the host yet:
- * the VM exit was all. Their vectors are called as the CPU would have.
+ * the VM exit was all (27.1).
  */
 static void deliver_to_host(struct vmx_vcpu *vmx)
 {
 	if ((u16)vmx->exit_reason == EXIT_REASON_MCE_DURING_VMENTRY) {
-		asm volatile("int $18");
+		compat_host_machine_check();
 		return;
 	}
 	if ((u16)vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
 		return;
 	vmx->intr_info = vmcs_read(VM_EXIT_INTR_INFO);
 	if ((vmx->intr_info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
-		asm volatile("int $2");
+		compat_host_nmi();
 	else if ((vmx->intr_info & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
-		asm volatile("int $18");
+		compat_host_machine_check();
 }
 
 /* L1TF: what the host has read must not be left in the L1D for a guest. */
