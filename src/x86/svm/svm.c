@@ -7,6 +7,7 @@
 
 #include <linux/io.h>
 #include <linux/slab.h>
+#include <asm/mem_encrypt.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
@@ -65,6 +66,15 @@ static const u32 passed_msrs[] = {
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
 
+/*
+ * Addresses that the CPU is given by number go round the kernel's page tables, and SME's bit
+ * is a bit of them (APM vol. 2, 7.10.1): without it the CPU would see what is encrypted.
+ */
+static u64 hardware_address(const void *p)
+{
+	return __sme_pa(p);
+}
+
 static int cpu_enable(void)
 {
 	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
@@ -76,7 +86,7 @@ static int cpu_enable(void)
 	if (efer & EFER_SVME)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
-	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(c->hsave));
+	wrmsrl(MSR_VM_HSAVE_PA, hardware_address(page_address(c->hsave)));
 	/* Nothing is known of what this CPU's TLB holds: begin anew. */
 	c->asid_generation++;
 	c->next_asid = max_asid + 1;
@@ -128,7 +138,7 @@ static int vcpu_init_svm(struct vcpu *vcpu)
 		return -ENOMEM;
 	}
 	memset(svm->msrpm, 0xff, MSRPM_PAGES * PAGE_SIZE);
-	svm->entry.vmcb_pa = __pa(svm->vmcb);
+	svm->entry.vmcb_pa = hardware_address(svm->vmcb);
 	svm->entry.common.gpr = vcpu->arch.gpr;
 	svm->last_cpu = -1;
 	return 0;
@@ -202,8 +212,8 @@ static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 		intercept_set(svm->vmcb, INTERCEPT_PAUSE, true);
 	}
 	drop_intercepts(vcpu);
-	control->iopm_base_pa = __pa(iopm);
-	control->msrpm_base_pa = __pa(svm->msrpm);
+	control->iopm_base_pa = hardware_address(iopm);
+	control->msrpm_base_pa = hardware_address(svm->msrpm);
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->int_state = 0;
 	control->event_inj = 0;
@@ -461,7 +471,7 @@ static int alloc_cpus(void)
 			free_cpus();
 			return -ENOMEM;
 		}
-		c->host_state_pa = page_to_phys(c->host_state);
+		c->host_state_pa = hardware_address(page_address(c->host_state));
 	}
 	return 0;
 }
