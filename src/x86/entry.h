@@ -103,7 +103,12 @@
 .Lspec_is_guests\@:
 .endm
 
-/* Before the first RET. */
+/*
+ * Before the first RET. With IBRS for the kernel alone (Skylake's answer to Retbleed) it is the
+ * write that counts, after each way in from code that may predict less, whatever was there.
+ * The host's value is in place before anything is executed that a wrong guess about the
+ * branches here has begun. Clobbers %rax, %rcx, %rdx.
+ */
 .macro SPEC_CTRL_OUT
 	cmpq	$0, ENTRY_READ_SPEC(%rdi)
 	je	.Lspec_known\@
@@ -114,9 +119,10 @@
 .Lspec_known\@:
 	mov	ENTRY_GUEST_SPEC(%rdi), %rax
 	cmp	ENTRY_HOST_SPEC(%rdi), %rax
-	je	.Lspec_is_hosts\@
+	ALTERNATIVE "je .Lspec_is_hosts\@", "", X86_FEATURE_KERNEL_IBRS
 	WRITE_SPEC_CTRL ENTRY_HOST_SPEC
 .Lspec_is_hosts\@:
+	ALTERNATIVE "", "lfence", X86_FEATURE_LFENCE_RDTSC
 .endm
 
 #else

@@ -40,15 +40,15 @@ SYM_FUNC_START(svm_vmrun)
 	mov	ENTRY_GPR(%rax), %rax
 	SAVE_GUEST_GPRS
 	pop	%rdi
+	xor	%ebx, %ebx
+	CLEAR_GUEST_GPRS
 	mov	SVM_ENTRY_HOST(%rdi), %rax
 .Lhost_load:
 	vmload	%rax
 .Lhost_loaded:
-	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RETPOLINE
+	COMPAT_FILL_RSB %rax
 	SPEC_CTRL_OUT
 	COMPAT_UNTRAIN_RET_VM
-	xor	%ebx, %ebx
-	CLEAR_GUEST_GPRS
 
 	cli
 .Lstgi:
