@@ -49,12 +49,20 @@
 #endif
 .endm
 
-/* Buffers that VERW clears must not be left to a guest: MDS, TAA, TSA. */
-.macro COMPAT_VM_CLEAR_CPU_BUFFERS
-#if defined(VM_CLEAR_CPU_BUFFERS)
-	VM_CLEAR_CPU_BUFFERS
-#elif defined(CLEAR_CPU_BUFFERS)
+/*
+ * Buffers that VERW clears must not be left to a guest. Intel's MDS, TAA, RFDS are answered by
+ * one feature for guests and for user space; AMD's TSA by one for each. An #ifdef is needed,
+ * for kernels before 6.8 (and its like in the stable series) have no macro: see spec_ctrl.h.
+ */
+.macro COMPAT_VMX_CLEAR_CPU_BUFFERS
+#ifdef X86_FEATURE_CLEAR_CPU_BUF
 	CLEAR_CPU_BUFFERS
+#endif
+.endm
+
+.macro COMPAT_SVM_CLEAR_CPU_BUFFERS
+#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM
+	VM_CLEAR_CPU_BUFFERS
 #endif
 .endm
 

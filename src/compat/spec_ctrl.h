@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The host's side of speculation control, whose names move between kernels.
+ * The host's side of speculation control in C, whose names move between kernels; what must
+ * be in assembly is in entry_asm.h.
  */
 #ifndef MINIKVM_COMPAT_SPEC_CTRL_H
 #define MINIKVM_COMPAT_SPEC_CTRL_H
 
+#include <linux/jump_label.h>
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
 #include <asm/nospec-branch.h>
+#include <asm/processor.h>
 #include <asm/spec-ctrl.h>
 
 /* SPEC_CTRL as this CPU has it now; 0 where there is none. */
@@ -16,6 +19,60 @@ static inline u64 compat_host_spec_ctrl(void)
 	if (!cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL))
 		return 0;
 	return this_cpu_read(x86_spec_ctrl_current);
+}
+
+/*
+ * VMSCAPE: the branch predictions of a guest steer its VMM as well. Where that is so the kernel
+ * issues an IBPB before it goes back to user space, once it is told that a guest has run.
+ */
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+static __always_inline void compat_guest_has_run(void)
+{
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+}
+#else
+static __always_inline void compat_guest_has_run(void)
+{
+}
+#endif
+
+/* AMD's DIV0: the last quotient of the host's stays in the divider of some CPUs. */
+#ifdef X86_BUG_DIV0
+static __always_inline void compat_clear_divider(void)
+{
+	amd_clear_divider();
+}
+#else
+static __always_inline void compat_clear_divider(void)
+{
+}
+#endif
+
+/*
+ * Are there buffers to clear that the VERW of entry_asm.h does not? Those of CPUs with MMIO
+ * stale data alone, which a guest reads through a device that it has; and of kernels without
+ * a macro for that VERW.
+ */
+#ifdef X86_FEATURE_CLEAR_CPU_BUF
+static __always_inline bool compat_cpu_buffers_leak(bool device)
+{
+	return static_branch_unlikely(&mmio_stale_data_clear) && device;
+}
+#else
+static __always_inline bool compat_cpu_buffers_leak(bool device)
+{
+	return static_branch_likely(&mds_user_clear) ||
+	       (static_branch_unlikely(&mmio_stale_data_clear) && device);
+}
+#endif
+
+/* What VERW does, by the memory operand that alone has that effect. */
+static __always_inline void compat_clear_cpu_buffers(void)
+{
+	static const u16 selector = __KERNEL_DS;
+
+	asm volatile("verw %0" : : "m" (selector) : "cc");
 }
 
 #endif

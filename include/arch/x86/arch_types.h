@@ -170,6 +170,7 @@ struct vm_arch {
 	/* MMU: x86/mmu/ */
 	hpa_t root;
 	struct mmu *mmu;
+	bool has_device;			/* a page that is no memory was mapped, once */
 
 	/* Clock: clock.c */
 	raw_spinlock_t clock_lock;		/* the four below */

@@ -118,6 +118,8 @@ static bool set_leaf(struct fault *f, u64 *sptep, u64 old, int level)
 	}
 	if (f->host.writable)
 		host_page_dirty(&f->host);
+	if (unlikely(!f->host.page))
+		WRITE_ONCE(f->vcpu->vm->arch.has_device, true);
 	if (!try_cmpxchg64(sptep, &old, new))
 		return false;
 	f->follows = level == LEVEL_4K && level_index(f->gfn, level) &&

@@ -27,7 +27,7 @@ SYM_FUNC_START(svm_vmrun)
 	mov	ENTRY_GPR(%rdi), %rdi
 	LOAD_GUEST_GPRS
 
-	COMPAT_VM_CLEAR_CPU_BUFFERS
+	COMPAT_SVM_CLEAR_CPU_BUFFERS
 .Lvmload:
 	vmload	%rax
 .Lvmrun:

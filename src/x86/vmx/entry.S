@@ -29,7 +29,7 @@ SYM_FUNC_START(vmx_run)
 	mov	ENTRY_GPR(%rdi), %rdi
 	mov	GPR(0)(%rdi), %rax
 	LOAD_GUEST_GPRS
-	COMPAT_VM_CLEAR_CPU_BUFFERS
+	COMPAT_VMX_CLEAR_CPU_BUFFERS
 	UNWIND_HINT_SAVE
 	jc	.Lvmresume
 .Lvmlaunch:

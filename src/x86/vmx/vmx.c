@@ -270,11 +270,16 @@ static void deliver_to_host(struct vmx_vcpu *vmx)
 		compat_host_machine_check();
 }
 
-/* L1TF: what the host has read must not be left in the L1D for a guest. */
-static __always_inline void flush_l1d(void)
+/*
+ * What the host has read must not be left to a guest: in the L1D (L1TF), whose flush clears
+ * the other buffers as well, or in those alone.
+ */
+static __always_inline void clear_buffers(struct vmx_vcpu *vmx)
 {
 	if (vmx_caps.flush_l1d)
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	else if (compat_cpu_buffers_leak(vmx->vcpu.vm->arch.has_device))
+		compat_clear_cpu_buffers();
 }
 
 /* RCU does not watch in here: nothing may be traced. */
@@ -283,7 +288,7 @@ static noinstr int run_guest(struct vmx_vcpu *vmx)
 	int refused;
 
 	guest_context_enter();
-	flush_l1d();
+	clear_buffers(vmx);
 	refused = vmx_run(&vmx->entry);
 	vmx->vcpu.arch.cr2 = native_read_cr2();
 	guest_context_exit();
