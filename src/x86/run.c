@@ -223,6 +223,7 @@ static __always_inline bool enter_guest(struct vcpu *vcpu)
 
 	static_call(vendor_enter)(vcpu);
 
+	compat_guest_has_run();
 	guest_state_out(vcpu);
 	leave_guest_mode(vcpu);
 	interrupts_on();

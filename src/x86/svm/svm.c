@@ -355,6 +355,7 @@ static void state_out(struct svm_vcpu *svm)
 static noinstr void run_guest(struct svm_vcpu *svm)
 {
 	guest_context_enter();
+	compat_clear_divider();
 	svm_vmrun(&svm->entry);
 	guest_context_exit();
 }
