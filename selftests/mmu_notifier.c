@@ -429,6 +429,96 @@ TEST(merged_pages)
 	}
 }
 
+/* ---- one page behind many slots ---- */
+
+#define ALIASES		30000u
+
+static void set_alias(struct vm *vm, unsigned int i, u32 flags, u64 size, char *mem)
+{
+	if (vm_set_slot(vm, SLOT + i, flags, BASE + i * PAGE_SIZE, size, mem))
+		die("slot %u", i);
+}
+
+/* The guest has the page mapped by each of them; no mapping outlives the page. */
+TEST(aliases)
+{
+	struct vcpu *vcpu = worker();
+	char *mem = map_memory(PAGE_SIZE);
+	u64 i;
+
+	for (i = 0; i < PAGES; i++)
+		set_alias(vcpu->vm, i, 0, PAGE_SIZE, mem);
+	for (i = 0; i < PAGES; i++)
+		guest_write(vcpu, BASE + i * PAGE_SIZE, 100 + i);
+	/* Other flags, the same mappings. */
+	for (i = 1; i < PAGES; i += 3)
+		set_alias(vcpu->vm, i, KVM_MEM_LOG_DIRTY_PAGES, PAGE_SIZE, mem);
+	for (i = 2; i < PAGES; i += 3)
+		set_alias(vcpu->vm, i, 0, 0, mem);
+	ASSERT_EQ(0, madvise(mem, PAGE_SIZE, MADV_DONTNEED));
+	for (i = 0; i < PAGES; i++) {
+		if (i % 3 != 2)
+			EXPECT_EQ(0, guest_read(vcpu, BASE + i * PAGE_SIZE));
+	}
+}
+
+static volatile bool flips_end;
+static volatile unsigned int flips;
+
+static u64 flip_ms(void)
+{
+	return 20000 * option("MINIKVM_SLOW", 1);
+}
+
+static u64 ms_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct flipper {
+	struct vm *vm;
+	char *mem;
+};
+
+static void *flip(void *arg)
+{
+	struct flipper *f = arg;
+	u64 end = ms_now() + flip_ms();
+
+	while (!flips_end && ms_now() < end) {
+		flips++;
+		set_alias(f->vm, ALIASES, 0, PAGE_SIZE, f->mem);
+		set_alias(f->vm, ALIASES, 0, 0, f->mem);
+	}
+	return NULL;
+}
+
+/* Who changes slots all the time does not hold up the host, which goes through the others. */
+TEST(slots_that_change)
+{
+	struct flipper f = { .vm = vm_create(0), .mem = map_memory(PAGE_SIZE) };
+	pthread_t thread;
+	unsigned int i;
+	u64 start;
+
+	if (host_cpus() < 2)
+		SKIP(return, "one CPU");
+	for (i = 0; i < ALIASES; i++)
+		set_alias(f.vm, i, 0, PAGE_SIZE, f.mem);
+	pthread_create(&thread, NULL, flip, &f);
+	while (flips < 100)
+		usleep(1000);
+	start = ms_now();
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, madvise(f.mem, PAGE_SIZE, MADV_DONTNEED));
+	EXPECT_LT(ms_now() - start, flip_ms() / 2);
+	flips_end = true;
+	pthread_join(thread, NULL);
+}
+
 /* ---- the pages of the guest's own tables and code ---- */
 
 /* All of slot 0 is taken away again and again while the guest runs from it. */

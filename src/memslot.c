@@ -164,15 +164,58 @@ void memslots_destroy(struct vm *vm)
 		free_page((unsigned long)vm->slots.by_id[i]);
 }
 
-/* --- By host address. --- */
+/* --- By host address, and those that begin alike as they came (hva_serial). --- */
 
-static void clip(struct hva_walk *walk, const struct memslot *slot)
+static struct memslot *slot_at(struct interval_tree_node *node)
+{
+	return container_of(node, struct memslot, hva_node);
+}
+
+static bool is_behind(const struct hva_walk *walk, const struct memslot *slot)
+{
+	return slot->hva > walk->at_hva ||
+	       (slot->hva == walk->at_hva && slot->hva_serial > walk->at_serial);
+}
+
+/* The first one behind what was found last, in the range or not. */
+static struct interval_tree_node *first_behind(struct memslots *s, const struct hva_walk *walk)
+{
+	struct rb_node *rb = s->by_hva.rb_root.rb_node;
+	struct interval_tree_node *node, *best = NULL;
+
+	while (rb) {
+		node = rb_entry(rb, struct interval_tree_node, rb);
+		if (is_behind(walk, slot_at(node))) {
+			best = node;
+			rb = rb->rb_left;
+		} else {
+			rb = rb->rb_right;
+		}
+	}
+	return best;
+}
+
+static struct memslot *next_in_hva(struct memslots *s, const struct hva_walk *walk)
+{
+	struct interval_tree_node *node = first_behind(s, walk);
+	hva_t last = walk->end - 1;
+
+	if (node && (node->last < walk->start || node->start > last))
+		node = interval_tree_iter_next(node, walk->start, last);
+	while (node && slot_at(node)->hva_serial > walk->newest)
+		node = interval_tree_iter_next(node, walk->start, last);
+	return node ? slot_at(node) : NULL;
+}
+
+static void found(struct hva_walk *walk, const struct memslot *slot)
 {
 	hva_t start = max(walk->start, slot->hva);
 	hva_t last = min(walk->end - 1, slot->hva + (slot->npages << PAGE_SHIFT) - 1);
 
 	walk->first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
 	walk->last = slot->base_gfn + ((last - slot->hva) >> PAGE_SHIFT);
+	walk->at_hva = slot->hva;
+	walk->at_serial = slot->hva_serial;
 }
 
 /**
@@ -181,28 +224,26 @@ static void clip(struct hva_walk *walk, const struct memslot *slot)
  * @walk:	start and end given, all else zero; on true, first and last are
  *		the guest frames of the next slot whose memory is in the range
  *
- * If slots change between two calls the walk begins anew: a slot may be seen
- * twice, and none is missed that was there all the time.
+ * Slots may come and go between two calls. Each one that was there at the first
+ * call, and still is, is seen once. One that came later is not seen: for who
+ * notes an invalidation first, nothing of it can have been mapped. So whoever
+ * changes slots all the time makes no walk longer.
  *
  * Context: any but interrupts; takes hva_lock. Return: false at the end.
  */
 bool memslots_next_in_hva(struct vm *vm, struct hva_walk *walk)
 {
 	struct memslots *s = &vm->slots;
-	struct interval_tree_node *node = walk->node;
+	struct memslot *slot;
 
 	read_lock(&s->hva_lock);
-	/* While nothing has changed, the node is still in the tree. */
-	if (node && walk->changes == s->hva_changes)
-		node = interval_tree_iter_next(node, walk->start, walk->end - 1);
-	else
-		node = interval_tree_iter_first(&s->by_hva, walk->start, walk->end - 1);
-	walk->changes = s->hva_changes;
-	walk->node = node;
-	if (node)
-		clip(walk, container_of(node, struct memslot, hva_node));
+	if (!walk->newest)
+		walk->newest = s->hva_serials;
+	slot = next_in_hva(s, walk);
+	if (slot)
+		found(walk, slot);
 	read_unlock(&s->hva_lock);
-	return node;
+	return slot;
 }
 
 /* --- Checks: what KVM refuses, and with which errno. --- */
@@ -261,8 +302,22 @@ static void link_hva(struct vm *vm, struct memslot *slot)
 	slot->hva_node.start = slot->hva;
 	slot->hva_node.last = slot->hva + (slot->npages << PAGE_SHIFT) - 1;
 	write_lock(&vm->slots.hva_lock);
+	slot->hva_serial = ++vm->slots.hva_serials;
+	/* Behind those that begin at the same address: is_behind(). */
 	interval_tree_insert(&slot->hva_node, &vm->slots.by_hva);
-	vm->slots.hva_changes++;
+	write_unlock(&vm->slots.hva_lock);
+}
+
+/*
+ * @new maps what @old has mapped, so it takes its very place: a walk that has
+ * yet to come there finds one of them.
+ */
+static void replace_hva(struct vm *vm, struct memslot *old, struct memslot *new)
+{
+	write_lock(&vm->slots.hva_lock);
+	new->hva_node = old->hva_node;
+	new->hva_serial = old->hva_serial;
+	rb_replace_node_cached(&old->hva_node.rb, &new->hva_node.rb, &vm->slots.by_hva);
 	write_unlock(&vm->slots.hva_lock);
 }
 
@@ -270,7 +325,6 @@ static void unlink_hva(struct vm *vm, struct memslot *slot)
 {
 	write_lock(&vm->slots.hva_lock);
 	interval_tree_remove(&slot->hva_node, &vm->slots.by_hva);
-	vm->slots.hva_changes++;
 	write_unlock(&vm->slots.hva_lock);
 }
 
@@ -380,11 +434,12 @@ static void move(struct vm *vm, struct memslot *old, struct memslot *new)
 /* Same place, other flags: the guest finds the one slot or the other, never none. */
 static void change_flags(struct vm *vm, struct memslot *old, struct memslot *new)
 {
-	publish(vm, new);
+	*id_place(&vm->slots, new->id) = new;
+	replace_hva(vm, old, new);
+	link_gfn(vm, new);
 	unlink_gfn(vm, old);
 	retire(vm);
 	mmu_slot_flags_changed(vm, old, new);
-	unlink_hva(vm, old);
 }
 
 static int change(struct vm *vm, struct memslot *old,

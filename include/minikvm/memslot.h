@@ -31,6 +31,7 @@ struct memslot {
 	struct dirty_log *log;		/* NULL: not logged */
 	struct latch_tree_node gfn_node;
 	struct interval_tree_node hva_node;
+	u64 hva_serial;			/* hva_serials as it got there */
 };
 
 #define MEMSLOTS_PER_PAGE	(PAGE_SIZE / sizeof(struct memslot *))
@@ -41,7 +42,7 @@ struct memslots {
 	struct memslot **by_id[DIV_ROUND_UP(MEMSLOTS_MAX, MEMSLOTS_PER_PAGE)];
 	rwlock_t hva_lock;		/* guards by_hva */
 	struct rb_root_cached by_hva;
-	unsigned long hva_changes;	/* counts changes of by_hva */
+	u64 hva_serials;		/* counts who came into by_hva */
 	u64 generation;			/* moves with every change, after it */
 };
 
@@ -74,12 +75,13 @@ struct memslot_cache {
 	gfn_t hole;			/* a frame without a slot, or NO_GFN */
 };
 
-/* A walk of memslots_next_in_hva(): the range, and what was found last. */
+/* A walk of memslots_next_in_hva(): the range, and the place of what was found last. */
 struct hva_walk {
 	hva_t start, end;		/* bytes; @end is not in it */
 	gfn_t first, last;
-	struct interval_tree_node *node;	/* NULL at first */
-	unsigned long changes;		/* hva_changes then: the node may be gone later */
+	hva_t at_hva;			/* slot->hva, slot->hva_serial */
+	u64 at_serial;
+	u64 newest;			/* hva_serials at the first call */
 };
 
 void memslots_init(struct vm *vm);
