@@ -28,7 +28,7 @@ static DEFINE_PER_CPU(struct svm_cpu, svm_cpu);
 static u32 max_asid;
 static unsigned long *iopm;		/* all ones: every port exits */
 
-bool svm_has_flush_by_asid, svm_has_lbrv, svm_has_nrips;
+bool svm_has_flush_by_asid, svm_has_lbrv, svm_has_nrips, svm_has_spec_ctrl;
 
 /* What every vCPU exits on, always. */
 static const u8 intercepts[] = {
@@ -321,6 +321,8 @@ static void state_in(struct svm_vcpu *svm)
 	vmcb->save.rip = arch->rip;
 	vmcb->save.rflags = arch->rflags;
 	vmcb->save.cr2 = arch->cr2;
+	if (svm_has_spec_ctrl)
+		vmcb->save.spec_ctrl = arch->msr.spec_ctrl;
 	vmcb->control.int_ctl = (vmcb->control.int_ctl & ~V_TPR_MASK) | arch->cr8;
 	/* What stays if nothing runs: see the exception table of entry.S. */
 	vmcb->control.exit_code = SVM_EXIT_ERR;
@@ -336,6 +338,8 @@ static void registers_out(struct svm_vcpu *svm)
 	arch->rip = vmcb->save.rip;
 	arch->rflags = vmcb->save.rflags;
 	arch->cr2 = vmcb->save.cr2;
+	if (svm_has_spec_ctrl)
+		arch->msr.spec_ctrl = vmcb->save.spec_ctrl;
 	arch->cr8 = vmcb->control.int_ctl & V_TPR_MASK;
 }
 
@@ -434,7 +438,11 @@ static void cpuid_changed(struct vcpu *vcpu)
 	/* An instruction that the guest lacks must exit, to become #UD. */
 	intercept_set(svm->vmcb, INTERCEPT_RDTSCP, !guest_has(vcpu, X86_FEATURE_RDTSCP));
 	intercept_set(svm->vmcb, INTERCEPT_INVPCID, !guest_has(vcpu, X86_FEATURE_INVPCID));
-	svm->entry.common.read_spec_ctrl = guest_has_spec_ctrl(vcpu);
+	/*
+	 * Where the VMCB has the guest's SPEC_CTRL (CPUID Fn8000_000A_EDX[20]), the MSR stays the
+	 * host's, and the bits of both count in the guest.
+	 */
+	svm->entry.common.read_spec_ctrl = !svm_has_spec_ctrl && guest_has_spec_ctrl(vcpu);
 }
 
 static void hypercall_insn(u8 *insn)
@@ -611,6 +619,7 @@ static void read_caps(void)
 	svm_has_lbrv = edx & BIT(1);
 	svm_has_nrips = edx & BIT(3);
 	svm_has_flush_by_asid = edx & BIT(6);
+	svm_has_spec_ctrl = edx & BIT(20);
 	vendor_caps = (struct vendor_caps){
 		.passed_msrs = passed_msrs,
 		.n_passed_msrs = ARRAY_SIZE(passed_msrs),

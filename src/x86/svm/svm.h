@@ -80,7 +80,7 @@ static inline bool intercept_is_set(const struct vmcb *vmcb, unsigned int bit)
 }
 
 /* svm.c */
-extern bool svm_has_flush_by_asid, svm_has_lbrv, svm_has_nrips;
+extern bool svm_has_flush_by_asid, svm_has_lbrv, svm_has_nrips, svm_has_spec_ctrl;
 
 void svm_tlb_flush(struct vcpu *vcpu);
 
