@@ -343,16 +343,29 @@ static void registers_out(struct svm_vcpu *svm)
 	arch->cr8 = vmcb->control.int_ctl & V_TPR_MASK;
 }
 
-static void state_out(struct svm_vcpu *svm)
+/*
+ * Nothing has run: what the VMCB has now is not the guest's. And nothing says that a VMRUN that
+ * was refused has flushed the TLB, or read what the clean bits will say that it knows. So a new
+ * generation of ASIDs begins, with a flush that all others wait for.
+ */
+static noinline void refused(struct svm_vcpu *svm, struct svm_cpu *c)
+{
+	svm->vmcb->control.clean = 0;
+	svm->asid_generation = 0;
+	c->next_asid = max_asid + 1;
+}
+
+static void state_out(struct svm_vcpu *svm, struct svm_cpu *c)
 {
 	struct vmcb *vmcb = svm->vmcb;
 
-	/* Where nothing has run, what the VMCB has now is not the guest's. */
-	if (likely(vmcb->control.exit_code != (u32)SVM_EXIT_ERR))
-		registers_out(svm);
-	spec_ctrl_out(&svm->entry.common, &svm->vcpu);
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
 	vmcb->control.clean = CLEAN_ALL;
+	if (likely(vmcb->control.exit_code != (u32)SVM_EXIT_ERR))
+		registers_out(svm);
+	else
+		refused(svm, c);
+	spec_ctrl_out(&svm->entry.common, &svm->vcpu);
 }
 
 /* RCU does not watch in here: nothing may be traced. */
@@ -396,7 +409,7 @@ static void run(struct svm_vcpu *svm)
 		take_asid(svm, c);
 	spec_ctrl_in(&svm->entry.common, &svm->vcpu);
 	run_guest(svm);
-	state_out(svm);
+	state_out(svm, c);
 	deliver_to_host(svm->vmcb);
 }
 
