@@ -250,7 +250,8 @@ static int set_debugctl(struct vcpu *vcpu, u64 value)
 	if (!svm_has_lbrv)
 		return 0;
 	vmcb->save.dbgctl = value & DEBUGCTL_VALID;
-	if (value & DEBUGCTLMSR_LBR)
+	/* It is what has VMRUN switch the register at all, for BTF as well. */
+	if (vmcb->save.dbgctl)
 		vmcb->control.virt_ext |= LBR_CTL_ENABLE_MASK;
 	else
 		vmcb->control.virt_ext &= ~LBR_CTL_ENABLE_MASK;

@@ -11,6 +11,7 @@
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
+#include "compat/debugctl.h"
 #include "compat/guest_context.h"
 #include "compat/host_event.h"
 #include "x86/svm/svm.h"
@@ -401,14 +402,28 @@ static void deliver_to_host(const struct vmcb *vmcb)
 		compat_host_machine_check();
 }
 
+/*
+ * Without LBR virtualization DEBUGCTL is one for host and guest (APM vol. 2, 15.23), and what
+ * the host has on in it, a trap of bus locks or of branches, is not to trap in the guest.
+ */
+static u64 hosts_debugctl(const struct vmcb *vmcb)
+{
+	return vmcb->control.virt_ext & LBR_CTL_ENABLE_MASK ? 0 : get_debugctlmsr();
+}
+
 static void run(struct svm_vcpu *svm)
 {
 	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+	u64 debugctl = hosts_debugctl(svm->vmcb);
 
 	if (unlikely(svm->asid_generation != c->asid_generation))
 		take_asid(svm, c);
 	spec_ctrl_in(&svm->entry.common, &svm->vcpu);
+	if (unlikely(debugctl))
+		update_debugctlmsr(0);
 	run_guest(svm);
+	if (unlikely(debugctl))
+		update_debugctlmsr(debugctl);
 	state_out(svm, c);
 	deliver_to_host(svm->vmcb);
 }

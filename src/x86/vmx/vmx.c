@@ -13,6 +13,7 @@
 #include <asm/processor.h>
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
+#include "compat/debugctl.h"
 #include "compat/guest_context.h"
 #include "compat/host_event.h"
 #include "compat/vmx.h"
@@ -295,13 +296,27 @@ static noinstr int run_guest(struct vmx_vcpu *vmx)
 	return refused;
 }
 
+/*
+ * A VM exit clears DEBUGCTL (27.5.1): what perf, a debugger or the watch for bus locks has
+ * set there is the host's at the time, for an IPI may change it while the vCPU is loaded.
+ */
+static int run_with_debugctl(struct vmx_vcpu *vmx)
+{
+	u64 debugctl = get_debugctlmsr();
+	int refused = run_guest(vmx);
+
+	if (unlikely(debugctl))
+		update_debugctlmsr(debugctl);
+	return refused;
+}
+
 static void enter(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	host_area(vmx);
 	state_in(vmx);
-	if (unlikely(run_guest(vmx))) {
+	if (unlikely(run_with_debugctl(vmx))) {
 		/* Not an exit: the error says which rule of ch. 26 was broken. */
 		vmx->exit_reason = VMX_EXIT_REASONS_FAILED_VMENTRY | 0xffff;
 		return;
