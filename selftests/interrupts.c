@@ -63,6 +63,30 @@ TEST(window)
 }
 
 /* What was queued is in the vCPU's events until it is delivered. */
+/* A TPR holds back what a LAPIC has: there is none, and what user space brings comes through. */
+static __guest void guest_three_above_tpr(void)
+{
+	write_cr8(15);
+	guest_three();
+}
+
+TEST(window_at_the_highest_tpr)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_three_above_tpr, 0);
+
+	if (!host_is_intel())
+		SKIP_ON_STOCK("has no window there on AMD hosts");
+	vcpu_run_sync(vcpu, 1);
+	EXPECT_EQ(15, vcpu->run->cr8);
+	vcpu->run->request_interrupt_window = 1;
+	vcpu_run_exit(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	vcpu->run->request_interrupt_window = 0;
+	ASSERT_EQ(0, interrupt(vcpu, VECTOR));
+	vcpu_run_done(vcpu);
+	EXPECT_EQ(1, guest_var(vm, interrupts));
+}
+
 TEST(queued)
 {
 	struct vm *vm = vm_create(0);

@@ -65,8 +65,9 @@ void svm_set_nmi_mask(struct vcpu *vcpu, bool masked)
 }
 
 /*
- * A virtual interrupt of the highest priority that exits when it would be
- * taken: the vector does not matter (APM 15.21.4).
+ * A virtual interrupt that exits when it would be taken: the vector does not
+ * matter (APM 15.21.4). The TPR is not asked, for one of 15 holds back even
+ * the highest priority, and not what comes from a PIC or from user space.
  */
 void svm_irq_window(struct vcpu *vcpu, bool want)
 {
@@ -77,7 +78,7 @@ void svm_irq_window(struct vcpu *vcpu, bool want)
 	intercept_set(vmcb, INTERCEPT_VINTR, want);
 	vmcb->control.int_ctl &= ~V_IRQ_INJECTION_BITS_MASK;
 	if (want)
-		vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK;
+		vmcb->control.int_ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
 	vmcb->control.int_vector = 0;
 	vmcb_dirty(vmcb, CLEAN_INTR);
 }
