@@ -322,6 +322,36 @@ TEST(blocked_interrupts)
 	EXPECT_EQ(1, guest_var(vm, traps));
 }
 
+/* One that the TPR held back when user space began to step, and that it holds back no more. */
+static __guest void guest_interrupted_above_tpr(void)
+{
+	guest_handlers[0x41] = count_trap;
+	xapic_enable();
+	write_cr8(5);
+	xapic_write(0x300, 1 << 18 | 0x41);
+	sti();
+	GUEST_SYNC(1);
+	write_cr8(0);
+	asm volatile("nop; nop");
+	GUEST_SYNC(2);
+	GUEST_ASSERT_EQ(1, traps);
+}
+
+TEST(blocked_interrupts_and_the_tpr)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ };
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_interrupted_above_tpr, 0);
+
+	vcpu_run_sync(vcpu, 1);
+	set_debug(vcpu, &debug);
+	vcpu_run_sync(vcpu, 2);
+	EXPECT_EQ(0, guest_var(vm, traps));
+	debug_off(vcpu);
+	vcpu_run_done(vcpu);
+	EXPECT_EQ(1, guest_var(vm, traps));
+}
+
 /* User space that asks for a window gets it, before the guest's next instruction. */
 static __guest void guest_open(void)
 {

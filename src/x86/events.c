@@ -406,11 +406,15 @@ static void request_windows(struct vcpu *vcpu)
 	static_call(vendor_tpr_window)(vcpu, tpr_holds_irq(vcpu));
 }
 
-/* What is held back needs none; user space that asks for one is told of it all the same. */
+/*
+ * What is held back needs none, and the TPR may go below what it was when one was asked for.
+ * User space that wants one, or each lowering of the TPR, is told all the same.
+ */
 static void request_users_window(struct vcpu *vcpu)
 {
 	static_call(vendor_nmi_window)(vcpu, false);
 	static_call(vendor_irq_window)(vcpu, user_wants_irq_window(vcpu));
+	static_call(vendor_tpr_window)(vcpu, !vcpu->arch.lapic);
 }
 
 /* A debugger that steps does not want to step into handlers. */
