@@ -38,6 +38,15 @@ static void vm_destroy(struct vm *vm)
 {
 }
 
+/* All that the VMCS points to. */
+static void free_pages_of(struct vmx_vcpu *vmx)
+{
+	free_page((unsigned long)vmx->perf_lists);
+	free_page((unsigned long)vmx->pml);
+	free_page((unsigned long)vmx->vapic);
+	free_page((unsigned long)vmx->msr_bitmap);
+}
+
 static int vcpu_init_vmx(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -47,12 +56,11 @@ static int vcpu_init_vmx(struct vcpu *vcpu)
 	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	vmx->vapic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->pml = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	vmx->perf_lists = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->vmcs = vmcs_alloc();
-	if (!vmx->msr_bitmap || !vmx->vapic || !vmx->pml || !vmx->vmcs) {
+	if (!vmx->msr_bitmap || !vmx->vapic || !vmx->pml || !vmx->perf_lists || !vmx->vmcs) {
 		free_page((unsigned long)vmx->vmcs);
-		free_page((unsigned long)vmx->pml);
-		free_page((unsigned long)vmx->vapic);
-		free_page((unsigned long)vmx->msr_bitmap);
+		free_pages_of(vmx);
 		return -ENOMEM;
 	}
 	vmx->apic_page = vmx->vapic;
@@ -68,9 +76,7 @@ static void vcpu_destroy_vmx(struct vcpu *vcpu)
 
 	vpid_free(vmx->vpid);
 	vmcs_free(vmx);
-	free_page((unsigned long)vmx->pml);
-	free_page((unsigned long)vmx->vapic);
-	free_page((unsigned long)vmx->msr_bitmap);
+	free_pages_of(vmx);
 }
 
 /* What user space does without: KVM_CAP_X86_DISABLE_EXITS. */
@@ -123,6 +129,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 		   BIT(X86_TRAP_AC) | BIT(X86_TRAP_UD));
 	vmx_pml_reset(vmx);
 	vmx_timer_reset(vmx);
+	vmx_perf_reset(vmx);
 	vmx_host_constants();
 }
 
@@ -237,6 +244,7 @@ static void state_in(struct vmx_vcpu *vmx)
 	/* Of no effect where the LAPIC's own page is in use. */
 	*(u32 *)(vmx->vapic + APIC_TASKPRI) = arch->cr8 << 4;
 	spec_ctrl_in(&vmx->entry.common, &vmx->vcpu);
+	vmx_perf_in(vmx);
 	vmx_timer_in(vmx);
 }
 

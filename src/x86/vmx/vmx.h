@@ -7,6 +7,7 @@
 #define MINIKVM_X86_VMX_H
 
 #include <asm/asm.h>
+#include <asm/cpufeature.h>
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 #include <asm/vmx.h>
@@ -46,6 +47,8 @@ struct vmx_vcpu {
 	void *vapic;			/* a page that holds the TPR shadow, and */
 	void *apic_page;		/* the one that does now: it, or the LAPIC's registers */
 	u64 *pml;			/* the page of pml.c */
+	void *perf_lists;		/* the page of perf.c, */
+	unsigned int perf_msrs;		/* and how many there are in each of its lists */
 	u64 eptp;
 	/* What the VMCS has, so that only changes are written. */
 	u64 rip, rflags, rsp, host_cr3, host_cr4;
@@ -117,6 +120,17 @@ unsigned int vmx_take_written(struct vcpu *vcpu, const u64 **gpas);
 
 /* l1tf.c */
 void vmx_warn_smt(void);
+
+/* perf.c */
+void vmx_perf_reset(struct vmx_vcpu *vmx);
+void vmx_perf_write(struct vmx_vcpu *vmx);
+
+/* Before each entry. */
+static __always_inline void vmx_perf_in(struct vmx_vcpu *vmx)
+{
+	if (cpu_feature_enabled(X86_FEATURE_ARCH_PERFMON))
+		vmx_perf_write(vmx);
+}
 
 /* caps.c */
 int vmx_read_caps(void);
