@@ -19,4 +19,26 @@ static inline const struct perf_guest_switch_msr *compat_perf_msrs(int *n)
 	return perf_guest_get_msrs(n, NULL);
 }
 
+/*
+ * This CPU goes into VMX operation, or has left it. Some have no Processor Trace there, and to
+ * switch it on is a #GP (SDM vol. 3, A.6: IA32_VMX_MISC[14]). Interrupts off.
+ */
+static inline void compat_perf_vmx(bool on)
+{
+	intel_pt_handle_vmx(on);
+}
+
+/*
+ * EFER.SVME is on, or is off again. Counters can tell host and guest apart while it is on
+ * (APM vol. 2, 13.2.1); one that shall count the host alone counts nothing while it is off,
+ * so until then perf leaves that out. Interrupts off.
+ */
+static inline void compat_perf_svm(bool on)
+{
+	if (on)
+		amd_pmu_enable_virt();
+	else
+		amd_pmu_disable_virt();
+}
+
 #endif

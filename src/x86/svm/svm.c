@@ -14,6 +14,7 @@
 #include "compat/debugctl.h"
 #include "compat/guest_context.h"
 #include "compat/host_event.h"
+#include "compat/perf.h"
 #include "x86/svm/svm.h"
 
 struct svm_cpu {
@@ -91,19 +92,28 @@ static int cpu_enable(void)
 	/* Nothing is known of what this CPU's TLB holds: begin anew. */
 	c->asid_generation++;
 	c->next_asid = max_asid + 1;
+	compat_perf_svm(true);
 	return 0;
 }
 
-static void cpu_disable(void)
+/* Was SVM on? */
+static bool svme_off(void)
 {
 	u64 efer;
 
 	rdmsrl(MSR_EFER, efer);
 	if (!(efer & EFER_SVME))
-		return;
+		return false;
 	/* EFER.SVME must not go while GIF is clear (APM 15.4); it never is. */
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	return true;
+}
+
+static void cpu_disable(void)
+{
+	if (svme_off())
+		compat_perf_svm(false);
 }
 
 /*
@@ -113,7 +123,7 @@ static void cpu_disable(void)
 static void emergency_disable(void)
 {
 	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "memory");
-	cpu_disable();
+	svme_off();
 }
 
 static int vm_init(struct vm *vm)

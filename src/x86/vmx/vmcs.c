@@ -14,6 +14,7 @@
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/tlbflush.h>
+#include "compat/perf.h"
 #include "x86/vmx/feature_control.h"
 #include "x86/vmx/vmx.h"
 
@@ -143,9 +144,11 @@ int vmcs_cpu_enable(void)
 	lock_feature_control();
 	INIT_LIST_HEAD(&c->active);
 	c->current_vmcs = NULL;
+	compat_perf_vmx(true);
 	cr4_set_bits(X86_CR4_VMXE);
 	if (!vmxon(__pa(c->vmxon))) {
 		cr4_clear_bits(X86_CR4_VMXE);
+		compat_perf_vmx(false);
 		return -EIO;
 	}
 	c->enabled = true;
@@ -175,6 +178,7 @@ void vmcs_cpu_disable(void)
 	list_for_each_entry_safe(vmx, next, &c->active, active)
 		deactivate(c, vmx);
 	vmxoff();
+	compat_perf_vmx(false);
 	c->enabled = false;
 }
 
