@@ -214,12 +214,14 @@ TEST(slots)
 	u64 changes = option("MINIKVM_CHANGES", 3000), s = option("MINIKVM_SEED", 1), i;
 	struct race *race = calloc(1, sizeof(*race));
 	pthread_t vcpu, worker;
+	bool huge;
 
 	NEED_WORKER();
 	write_file(DELAY, "0");
 	race->vm = vm_create(0);
 	race->mem = map_memory(SIZE);
-	madvise(race->mem, SIZE, MADV_HUGEPAGE);
+	/* A kernel with PREEMPT_RT has no huge pages of this kind. */
+	huge = !madvise(race->mem, SIZE, MADV_HUGEPAGE);
 	fill(race->mem);
 	make_slot(race, 0, PAGES);
 	race->vcpu = vcpu_create(race->vm, 0, guest_check, 0);
@@ -246,7 +248,8 @@ TEST(slots)
 	       guest_var(race->vm, turns), counter("collapse_runs"), counter("collapse_seen"),
 	       counter("collapsed"));
 	EXPECT_LT(10, counter("collapse_runs"));
-	EXPECT_LT(0, counter("collapsed"));
+	if (huge)
+		EXPECT_LT(0, counter("collapsed"));
 	vcpu_free(race->vcpu);
 	vm_free(race->vm);
 }
