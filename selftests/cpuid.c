@@ -336,6 +336,28 @@ TEST(physical_width)
 	free(c);
 }
 
+/* What a vCPU keeps of it is paid for by who gave it. */
+TEST(charged)
+{
+	struct kvm_cpuid2 *c = alloc_cpuid(256);
+	struct vm *vm = vm_create(VM_BARE);
+	long before, after;
+	int fds[64], i;
+
+	SKIP_ON_STOCK("gives them away");
+	if (!cgroup_enter())
+		SKIP(return, "no memory cgroups here, or not root");
+	for (i = 0; i < 64; i++)
+		fds[i] = do_ioctl(vm->fd, KVM_CREATE_VCPU, i);
+	before = cgroup_memory();
+	for (i = 0; i < 64; i++)
+		do_ioctl(fds[i], KVM_SET_CPUID2, c);
+	after = cgroup_memory();
+	cgroup_leave();
+	EXPECT_GE(after - before, 64 * 256 * (long)sizeof(c->entries[0]));
+	free(c);
+}
+
 /* Once the vCPU has run, the same table may be set again, another not. */
 TEST(set_after_run)
 {

@@ -5,8 +5,6 @@
  * uses.
  */
 #include <fcntl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "lib/debugfs.h"
 #include "lib/test.h"
@@ -214,38 +212,6 @@ TEST(device_memory)
 
 /* ---- which pages are in use, as the host's reclaim hears of it ---- */
 
-#define CGROUP	"/tmp/faults-cgroup"
-
-static bool write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
-/* This program in a group of its own, so that its memory can be asked back. */
-static bool enter_cgroup(void)
-{
-	mkdir(CGROUP, 0700);
-	if (mount("none", CGROUP, "cgroup2", 0, NULL))
-		return false;
-	write_text(CGROUP "/cgroup.subtree_control", "+memory");
-	mkdir(CGROUP "/test", 0700);
-	return !access(CGROUP "/test/memory.reclaim", W_OK) &&
-	       write_text(CGROUP "/test/cgroup.procs", "0");
-}
-
-static void leave_cgroup(void)
-{
-	write_text(CGROUP "/cgroup.procs", "0");
-	rmdir(CGROUP "/test");
-	umount(CGROUP);
-	rmdir(CGROUP);
-}
-
 #define HOT	32ul	/* pages that the guest goes on using */
 
 /*
@@ -259,8 +225,12 @@ TEST_F(faults, used_pages_are_not_reclaimed)
 
 	if (!host_swap_on())
 		SKIP(return, "no swap here");
-	if (!enter_cgroup())
-		SKIP(return, "no memory.reclaim here, or not root");
+	if (!cgroup_enter())
+		SKIP(return, "no memory cgroups here, or not root");
+	if (!cgroup_write("memory.reclaim", "0")) {
+		cgroup_leave();
+		SKIP(return, "no memory.reclaim here");
+	}
 	/* Again, for this group to pay for it. */
 	madvise(self->mem, SIZE, MADV_DONTNEED);
 	touch(self->vcpu, 0, PAGES, 1, 100);
@@ -270,11 +240,11 @@ TEST_F(faults, used_pages_are_not_reclaimed)
 	madvise(self->mem, SIZE, MADV_COLD);
 	for (int round = 0; round < 64 && cold_lost < (PAGES - HOT) / 2; round++) {
 		touch(self->vcpu, 0, HOT, 1, 0);
-		write_text(CGROUP "/test/memory.reclaim", "64K");
+		cgroup_write("memory.reclaim", "64K");
 		hot_lost += HOT - pages_present(self->mem, 0, HOT);
 		cold_lost = PAGES - HOT - pages_present(self->mem, HOT, PAGES - HOT);
 	}
-	leave_cgroup();
+	cgroup_leave();
 	TH_LOG("lost: %llu hot, %llu cold", hot_lost, cold_lost);
 	EXPECT_LE((PAGES - HOT) / 2, cold_lost);
 	EXPECT_GT(HOT / 4, hot_lost);

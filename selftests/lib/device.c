@@ -3,6 +3,8 @@
  * The device under test and the host it is on: what does not need a VM.
  */
 #include <sys/klog.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <cpuid.h>
 #include <fcntl.h>
 
@@ -66,6 +68,59 @@ bool host_swap_on(void)
 int host_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+#define CGROUP	"/tmp/selftest-cgroup"
+
+static bool write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+bool cgroup_enter(void)
+{
+	mkdir(CGROUP, 0700);
+	if (mount("none", CGROUP, "cgroup2", 0, NULL))
+		return false;
+	write_text(CGROUP "/cgroup.subtree_control", "+memory");
+	mkdir(CGROUP "/test", 0700);
+	if (cgroup_memory() >= 0 && write_text(CGROUP "/test/cgroup.procs", "0"))
+		return true;
+	cgroup_leave();
+	return false;
+}
+
+void cgroup_leave(void)
+{
+	write_text(CGROUP "/cgroup.procs", "0");
+	rmdir(CGROUP "/test");
+	umount(CGROUP);
+	rmdir(CGROUP);
+}
+
+bool cgroup_write(const char *file, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), CGROUP "/test/%s", file);
+	return write_text(path, text);
+}
+
+long cgroup_memory(void)
+{
+	FILE *f = fopen(CGROUP "/test/memory.current", "r");
+	long bytes = -1;
+
+	if (f && fscanf(f, "%ld", &bytes) != 1)
+		bytes = -1;
+	if (f)
+		fclose(f);
+	return bytes;
 }
 
 bool host_logged(const char *what)

@@ -59,6 +59,10 @@ bool host_is_intel(void);
 bool host_is_tcg(void);			/* QEMU, which emulates some things less well */
 int host_cpus(void);			/* online now */
 bool host_swap_on(void);		/* 32 MiB of it, on a host that is there for tests */
+bool cgroup_enter(void);			/* one of its own; false: no memory cgroups, or not root */
+void cgroup_leave(void);
+bool cgroup_write(const char *file, const char *text);	/* of the group */
+long cgroup_memory(void);		/* bytes that it pays for */
 bool host_logged(const char *what);	/* in the kernel's log */
 long host_splats(void);			/* what it knows of its own, as taints; -1: it can't be asked */
 u64 option(const char *name, u64 otherwise);	/* a number out of the environment */

@@ -406,6 +406,17 @@ static int install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e, unsigned int n
 	return 0;
 }
 
+/* For @n entries, zeroed, on the caller's account. */
+static struct kvm_cpuid_entry2 *entries_alloc(u32 n)
+{
+	struct kvm_cpuid_entry2 *e;
+
+	if (n > CPUID_ENTRIES_MAX)
+		return ERR_PTR(-E2BIG);
+	e = kvcalloc(n, sizeof(*e), GFP_KERNEL_ACCOUNT);
+	return e ?: ERR_PTR(-ENOMEM);
+}
+
 /**
  * cpuid_set() - KVM_SET_CPUID2
  * @vcpu:	the vCPU, loaded
@@ -419,14 +430,13 @@ static int install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e, unsigned int n
 int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid2 *head,
 	      const struct kvm_cpuid_entry2 __user *user)
 {
-	struct kvm_cpuid_entry2 *e = NULL;
+	struct kvm_cpuid_entry2 *e = entries_alloc(head->nent);
 
-	if (head->nent > CPUID_ENTRIES_MAX)
-		return -E2BIG;
-	if (head->nent) {
-		e = vmemdup_user(user, array_size(sizeof(*e), head->nent));
-		if (IS_ERR(e))
-			return PTR_ERR(e);
+	if (IS_ERR(e))
+		return PTR_ERR(e);
+	if (copy_from_user(e, user, head->nent * sizeof(*e))) {
+		kvfree(e);
+		return -EFAULT;
 	}
 	return install(vcpu, e, head->nent);
 }
@@ -442,17 +452,12 @@ int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid2 *head,
 int cpuid_set_legacy(struct vcpu *vcpu, const struct kvm_cpuid *head,
 		     const struct kvm_cpuid_entry __user *user)
 {
-	struct kvm_cpuid_entry2 *e = NULL;
+	struct kvm_cpuid_entry2 *e = entries_alloc(head->nent);
 	struct kvm_cpuid_entry one;
 	u32 i;
 
-	if (head->nent > CPUID_ENTRIES_MAX)
-		return -E2BIG;
-	if (head->nent) {
-		e = kvcalloc(head->nent, sizeof(*e), GFP_KERNEL_ACCOUNT);
-		if (!e)
-			return -ENOMEM;
-	}
+	if (IS_ERR(e))
+		return PTR_ERR(e);
 	for (i = 0; i < head->nent; i++) {
 		if (copy_from_user(&one, &user[i], sizeof(one))) {
 			kvfree(e);

@@ -41,14 +41,14 @@ static int filter_add(struct msr_filter *f, const struct kvm_msr_filter_range *f
 	if (!from->flags || (from->flags & ~(KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE)) ||
 	    size > KVM_MSR_FILTER_MAX_BITMAP_SIZE)
 		return -EINVAL;
-	r->bitmap = memdup_user((__user u8 *)from->bitmap, size);
-	if (IS_ERR(r->bitmap))
-		return PTR_ERR(r->bitmap);
+	r->bitmap = kmalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!r->bitmap)
+		return -ENOMEM;
 	r->flags = from->flags;
 	r->base = from->base;
 	r->n = from->nmsrs;
 	f->n++;
-	return 0;
+	return copy_from_user(r->bitmap, (__user u8 *)from->bitmap, size) ? -EFAULT : 0;
 }
 
 static struct msr_filter *filter_make(const struct kvm_msr_filter *from)
