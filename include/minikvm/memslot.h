@@ -13,6 +13,7 @@
 #include <linux/interval_tree.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/rbtree_latch.h>
 #include <linux/spinlock.h>
 #include <minikvm/types.h>
@@ -46,9 +47,15 @@ struct memslots {
 	u64 generation;			/* moves with every change, after it */
 };
 
+/*
+ * @gfn is the slot's. A guest may have chosen it, and had the CPU predict that it is: what is
+ * read ahead is the slot's as well.
+ */
 static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 {
-	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+	unsigned long page = array_index_nospec(gfn - slot->base_gfn, slot->npages);
+
+	return slot->hva + (page << PAGE_SHIFT);
 }
 
 static inline bool memslot_read_only(const struct memslot *slot)

@@ -4,6 +4,7 @@
  * never changes once it is published; readers hold vm->srcu.
  */
 #include <linux/bitmap.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/apicdef.h>
@@ -166,6 +167,6 @@ bool msr_filtered(struct vm *vm, u32 index, bool write)
 		return false;
 	for (r = f->ranges; r < f->ranges + f->n; r++)
 		if ((r->flags & flag) && index >= r->base && index - r->base < r->n)
-			return !test_bit(index - r->base, r->bitmap);
+			return !test_bit(array_index_nospec(index - r->base, r->n), r->bitmap);
 	return !f->default_allow;
 }
