@@ -94,6 +94,15 @@ void io_bus_destroy(struct vm *vm)
 	}
 }
 
+static unsigned int live_ranges(const struct io_bus *bus)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < bus->n; i++)
+		n += !!bus->ranges[i].dev;
+	return n;
+}
+
 /* Live ranges of @old with @add among them, by address, the oldest first. */
 static void bus_merge(struct io_bus *new, const struct io_bus *old, const struct bus_range *add)
 {
@@ -141,13 +150,14 @@ int io_bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
 		.last = len ? addr + len - 1 : addr,
 		.dev = dev,
 	};
+	unsigned int n = live_ranges(old);
 	struct io_bus *new;
 
 	if (range.last < range.first)
 		return -EINVAL;
-	if (old->n >= BUS_RANGES_MAX)
+	if (n >= BUS_RANGES_MAX)
 		return -ENOSPC;
-	new = kvzalloc(struct_size(new, ranges, old->n + 1), GFP_KERNEL_ACCOUNT);
+	new = kvzalloc(struct_size(new, ranges, n + 1), GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return -ENOMEM;
 	bus_merge(new, old, &range);
