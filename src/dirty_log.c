@@ -22,6 +22,7 @@
 #include <linux/kvm.h>
 #include <linux/llist.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
@@ -256,25 +257,34 @@ void dirty_log_mark(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 		dirty_ring_push(vcpu, slot, page);
 }
 
+/* Between two chunks: others may want the CPU, and somebody the end of the process. */
+static int breathe(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /*
  * A log that began with all pages dirty is about to be gone through: it gets
  * the chunks that it has been spared so far, and is like any other from then
  * on. A writer that makes one at the same time is content with ours.
  */
-static void make_chunks(struct memslot *slot)
+static int make_chunks(struct memslot *slot)
 {
 	struct dirty_log *log = slot->log;
 	unsigned long index;
 
 	if (!log->initially_set)
-		return;
+		return 0;
 	for (index = 0; index * CHUNK_PAGES < slot->npages; index++) {
 		get_chunk(slot, index);
 		/* Who made it, if not we, may not have come to this yet. */
 		tag(log, index);
-		cond_resched();
+		if (breathe())
+			return -EINTR;
 	}
 	smp_store_release(&log->initially_set, false);
+	return 0;
 }
 
 /* --- KVM_GET_DIRTY_LOG. --- */
@@ -336,26 +346,26 @@ static int emit_chunk(struct reader *r, unsigned long index, struct dirty_chunk 
 {
 	unsigned long groups = READ_ONCE(chunk->groups);
 	unsigned int group;
-	int ret = 0;
+	int ret;
 
 	for_each_set_bit(group, &groups, CHUNK_GROUPS) {
 		if (index * CHUNK_WORDS + group * GROUP_WORDS >= r->words)
 			break;
 		ret = emit_group(r, index, chunk, group);
 		if (ret)
-			break;
+			return ret;
 	}
-	cond_resched();
-	return ret;
+	return breathe();
 }
 
 static int emit_log(struct reader *r)
 {
 	struct dirty_chunk *chunk;
 	unsigned long index;
-	int ret;
+	int ret = make_chunks(r->slot);
 
-	make_chunks(r->slot);
+	if (ret)
+		return ret;
 	xa_for_each_marked(&r->slot->log->chunks, index, chunk, DIRTY) {
 		ret = emit_chunk(r, index, chunk);
 		if (ret)
@@ -400,7 +410,7 @@ static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
  * cleared, which is all that grows with the slot.
  *
  * Context: sleeps. Return: 0; -EINVAL, -ENOENT (not logged), -EFAULT, -ENXIO
- * (there are rings instead).
+ * (there are rings instead); -EINTR, if the process is being killed.
  */
 int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 {
@@ -428,20 +438,6 @@ static bool take_mask(struct vm *vm, struct memslot *slot, struct dirty_chunk *c
 	return true;
 }
 
-static bool take_word(struct vm *vm, struct memslot *slot, unsigned long nr, u64 mask)
-{
-	unsigned long index = nr / CHUNK_WORDS;
-	struct dirty_chunk *chunk;
-
-	chunk = slot->log->initially_set ? get_chunk(slot, index) :
-		xa_load(&slot->log->chunks, index);
-	nr %= CHUNK_WORDS;
-	if (!chunk || !take_mask(vm, slot, chunk, nr, mask))
-		return false;
-	tidy(slot->log, index, chunk, nr / GROUP_WORDS);
-	return true;
-}
-
 /**
  * dirty_log_take() - some pages are to be logged anew
  * @vm:		the VM; its slots_lock is held
@@ -449,13 +445,21 @@ static bool take_word(struct vm *vm, struct memslot *slot, unsigned long nr, u64
  * @nr:		which 64 pages of it; likewise
  * @mask:	which of them
  *
+ * For rings: their logs begin empty, so a chunk that is not there is clean.
+ *
  * Return: must the TLBs be flushed before user space reads the pages?
  */
 bool dirty_log_take(struct vm *vm, u32 id, u64 nr, u64 mask)
 {
 	struct memslot *slot = logged_slot(vm, id);
+	struct dirty_chunk *chunk;
 
-	return slot && nr < DIV_ROUND_UP(slot->npages, 64) && take_word(vm, slot, nr, mask);
+	chunk = slot ? xa_load(&slot->log->chunks, nr / CHUNK_WORDS) : NULL;
+	nr %= CHUNK_WORDS;
+	if (!chunk || !take_mask(vm, slot, chunk, nr, mask))
+		return false;
+	tidy(slot->log, chunk->index, chunk, nr / GROUP_WORDS);
+	return true;
 }
 
 /* --- KVM_CLEAR_DIRTY_LOG. --- */
@@ -498,15 +502,14 @@ static int clear_chunk(struct cleaner *c, struct dirty_chunk *chunk)
 {
 	unsigned long groups = READ_ONCE(chunk->groups);
 	unsigned int group;
-	int ret = 0;
+	int ret;
 
 	for_each_set_bit(group, &groups, CHUNK_GROUPS) {
 		ret = clear_group(c, chunk, group);
 		if (ret)
-			break;
+			return ret;
 	}
-	cond_resched();
-	return ret;
+	return breathe();
 }
 
 static int clear_log(struct cleaner *c)
@@ -514,9 +517,10 @@ static int clear_log(struct cleaner *c)
 	unsigned long index, last = (c->end - 1) / CHUNK_WORDS;
 	struct xarray *chunks = &c->slot->log->chunks;
 	struct dirty_chunk *chunk;
-	int ret;
+	int ret = make_chunks(c->slot);
 
-	make_chunks(c->slot);
+	if (ret)
+		return ret;
 	for (index = c->first / CHUNK_WORDS;
 	     (chunk = xa_find(chunks, &index, last, DIRTY)); index++) {
 		ret = clear_chunk(c, chunk);

@@ -18,7 +18,7 @@
  * fill them: guest_write() fails then.
  */
 #include <linux/mm.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/dirty_ring.h>
@@ -269,8 +269,11 @@ long dirty_rings_reset(struct vm *vm)
 	if (!vm->dirty_ring_bytes)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
-	vm_for_each_vcpu(i, vcpu, vm)
+	vm_for_each_vcpu(i, vcpu, vm) {
 		n += reset_ring(&r, &vcpu->dirty_ring);
+		if (fatal_signal_pending(current))
+			break;
+	}
 	if (r.flush)
 		mmu_tlb_flush_vm(vm);
 	mutex_unlock(&vm->slots_lock);

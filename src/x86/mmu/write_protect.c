@@ -184,6 +184,11 @@ void mmu_dirty_sync(struct vm *vm)
 		vcpus_kick_and_wait(vm);
 }
 
+static bool same_entry(gfn_t a, gfn_t b, int level)
+{
+	return level_base(a, level) == level_base(b, level);
+}
+
 /* The next write to what it maps is to be seen. */
 static void take_right(u64 *sptep, int level)
 {
@@ -219,12 +224,13 @@ void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask)
 	for_each_set_bit(bit, &bits, 64) {
 		gfn_t gfn = base + bit;
 
-		/* Neighbours share their table: one walk for all of them. */
-		if (sptep && level == LEVEL_4K &&
-		    level_base(gfn, LEVEL_2M) == level_base(at, LEVEL_2M))
+		/* Neighbours share their table, or even the entry: one walk for all of them. */
+		if (!sptep || !same_entry(gfn, at, max(level, LEVEL_2M)))
+			sptep = tdp_last_entry(vm->arch.mmu, gfn, &level);
+		else if (level == LEVEL_4K)
 			sptep += gfn - at;
 		else
-			sptep = tdp_last_entry(vm->arch.mmu, gfn, &level);
+			continue;
 		at = gfn;
 		take_right(sptep, level);
 	}
