@@ -81,7 +81,7 @@ qemu_overlay()
 		mkdir -p "${out%/*}"
 		work=$(mktemp -d)
 		for file in $qemu $(ldd $qemu | grep -o '/[^ )]*') /usr/share/seabios/bios-256k.bin \
-			/usr/share/qemu/{linuxboot_dma,linuxboot,kvmvapic}.bin; do
+			/usr/share/qemu/{linuxboot_dma,linuxboot,kvmvapic,bios-microvm}.bin; do
 			mkdir -p "$work/$(dirname "$file")"
 			cp -L "$file" "$work/$file"
 		done
