@@ -6,6 +6,7 @@
  * tells (KVM_GET_STATS_FD, minikvm's debugfs), that huge mappings are used.
  */
 #include "lib/debugfs.h"
+#include "lib/module.h"
 #include "lib/test.h"
 
 #define BASE	0x40000000ul
@@ -461,6 +462,62 @@ TEST(hugetlb)
 	ASSERT_EQ(0, vm_set_slot(vcpu->vm, 1, 0, 0, 0, NULL));
 	munmap(mem, SIZE);
 	reserve_huge_pages(0);
+}
+
+/* ---- what is executed is mapped small, where the CPU wants that ---- */
+
+static __guest void guest_execute(void)
+{
+	u64 gpa;
+
+	for (gpa = BASE; gpa < BASE + SIZE; gpa += HUGE_SIZE)
+		GUEST_ASSERT_EQ(0xc3, *(volatile u8 *)gpa);
+	GUEST_SYNC(1);
+	((void (*)(void))(BASE + PAGE_SIZE))();
+	((void (*)(void))(BASE + 9 * PAGE_SIZE))();
+	GUEST_SYNC(2);
+	*(volatile u64 *)(BASE + PAGE_SIZE + 8) = 1;
+	*(volatile u64 *)(BASE + HUGE_SIZE) = 1;
+}
+
+static void reload(const char *args)
+{
+	if (module_unload_soon() || module_load(args) || !module_device_appears())
+		die("the module can't be loaded again with '%s'", args);
+}
+
+static void execute_from_huge_pages(struct __test_metadata *_metadata, int small)
+{
+	char *mem = map_thp(_metadata);
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_execute, 0);
+
+	memset(mem, 0xc3, SIZE);	/* RET */
+	ASSERT_EQ(SIZE / 1024, huge_kb(mem));
+	ASSERT_EQ(0, vm_set_slot(vm, 1, 0, BASE, SIZE, mem));
+	vcpu_run_sync(vcpu, 1);
+	EXPECT_EQ(SIZE / HUGE_SIZE, mmu_stat("pages_2m"));
+	vcpu_run_sync(vcpu, 2);
+	EXPECT_EQ(SIZE / HUGE_SIZE - small, mmu_stat("pages_2m"));
+	EXPECT_EQ(small, mmu_stat("splits"));
+	vcpu_run_done(vcpu);
+	EXPECT_EQ(SIZE / HUGE_SIZE - small, mmu_stat("pages_2m"));
+	vcpu_free(vcpu);
+	vm_free(vm);
+	munmap(mem, SIZE);
+}
+
+TEST(executed_small)
+{
+	if (!host_is_intel())
+		SKIP(return, "only Intel's CPUs have the error that this is for");
+	NEED_THP();
+	NEED_MODULE();
+	reload("nx_huge_pages=1");
+	execute_from_huge_pages(_metadata, 1);
+	reload("nx_huge_pages=0");
+	execute_from_huge_pages(_metadata, 0);
+	reload(module_args());
 }
 
 TEST_HARNESS_MAIN

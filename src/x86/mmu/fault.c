@@ -20,7 +20,7 @@ struct fault {
 	struct mmu *mmu;
 	struct memslot *slot;
 	gfn_t gfn;
-	bool write;
+	bool write, exec;
 	u8 level;			/* the largest page that will do */
 	bool follows;			/* a 4K page that comes after a mapped one */
 	struct host_page host;
@@ -49,7 +49,7 @@ u64 spte_make_leaf(const struct host_page *hp, int level, bool write)
 	if (is_device(hp))
 		spte &= ~spte_bits.encrypt;
 	if (level > LEVEL_4K)
-		spte |= SPTE_LARGE;
+		spte = (spte | SPTE_LARGE) & ~spte_bits.small_only;
 	if (hp->writable)
 		spte |= SPTE_HOST_WRITABLE;
 	if (write)
@@ -71,15 +71,16 @@ static void add_table(struct fault *f, u64 *sptep, u64 old, int level)
 }
 
 /*
- * A leaf that is larger than may be written at once: the same pages by smaller
- * ones, with the same rights; or, where hardware logs, with that of being
- * written and logged. No right is taken away, so nothing is flushed.
+ * A leaf that is larger than may be written at once, or executed: the same pages
+ * by smaller ones, with the same rights and what only the smallest have; or, where
+ * hardware logs, with that of being written and logged. No right is taken away, so
+ * nothing is flushed.
  */
 static void split(struct fault *f, u64 *sptep, u64 old, int level)
 {
 	struct memcache *mc = &f->vcpu->arch.table_cache;
 	u64 *table = memcache_alloc(mc);
-	u64 child = level == LEVEL_2M ? old & ~SPTE_LARGE : old;
+	u64 child = level == LEVEL_2M ? (old & ~SPTE_LARGE) | spte_bits.small_only : old;
 	bool arm = level == LEVEL_2M && memslot_logged(f->slot) && spte_bits.dirty_burst;
 	u64 step = level_pages(level - 1) << PAGE_SHIFT;
 	unsigned int i;
@@ -275,6 +276,13 @@ static bool wants_around(const struct fault *f)
 	return f->follows && f->host.at_hand && !memslot_logged(f->slot);
 }
 
+static u8 largest_level(const struct fault *f)
+{
+	if ((f->write && memslot_logged(f->slot)) || (f->exec && spte_bits.small_only))
+		return LEVEL_4K;
+	return host_level(f->vcpu->vm, f->slot, f->gfn);
+}
+
 static int map(struct fault *f)
 {
 	struct vm *vm = f->vcpu->vm;
@@ -285,8 +293,7 @@ static int map(struct fault *f)
 	r = host_page_get(vm, f->slot, f->gfn, f->write, &f->host);
 	if (r)
 		return r;
-	f->level = f->write && memslot_logged(f->slot) ? LEVEL_4K :
-		   host_level(vm, f->slot, f->gfn);
+	f->level = largest_level(f);
 	/* At most a table for each level but the root's. */
 	r = memcache_topup(&f->vcpu->arch.table_cache, spte_bits.levels);
 	if (!r) {
@@ -311,14 +318,15 @@ static int poisoned(struct fault *f)
 }
 
 /* Out of line, so that who needs none of this does not pay for its frame. */
-static noinline int fault_in(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn, bool write)
+static noinline int fault_in(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn, u32 access)
 {
 	struct fault f = {
 		.vcpu = vcpu,
 		.mmu = vcpu->vm->arch.mmu,
 		.slot = slot,
 		.gfn = gfn,
-		.write = write,
+		.write = access & NPF_WRITE,
+		.exec = access & NPF_EXEC,
 	};
 	int r = map(&f);
 
@@ -349,7 +357,7 @@ int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 		return MMU_FAULT_EMULATE;
 	if (write && (access & NPF_PRESENT) && fast_fix(vcpu, slot, gfn))
 		return MMU_FAULT_DONE;
-	return fault_in(vcpu, slot, gfn, write);
+	return fault_in(vcpu, slot, gfn, access);
 }
 
 static void log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n)

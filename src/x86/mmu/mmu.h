@@ -14,6 +14,7 @@ struct spte_format {
 	bool ept;		/* EPT bits, else the CPU's own page-table bits (NPT) */
 	bool ad_bits;		/* hardware sets accessed and dirty */
 	bool page_1g, page_2m;
+	bool small_exec;	/* the guest may execute from 4K pages alone; EPT only */
 	u16 dirty_burst;	/* hardware logs so many pages before it exits; 0: none */
 	u8 levels;		/* of the walk: 4, or 5 */
 	u8 phys_bits;

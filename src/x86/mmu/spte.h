@@ -7,7 +7,7 @@
  * on more than they say: bit 0 makes an entry present (in EPT it is the read
  * permission, and every mapping of ours can be read), bit 1 lets it be
  * written, bit 2 is set always (NPT: nested walks are user accesses; EPT: the
- * guest decides what is executable), bit 7 makes a leaf above level 1, and the
+ * guest decides what is executable; but see spte_bits.small_only), bit 7 makes a leaf above level 1, and the
  * address is in bits 51:12. What differs is in struct spte_bits.
  *
  * Promises, kept by every change:
@@ -63,6 +63,7 @@ static_assert(!((SPTE_HOST_WRITABLE | SPTE_MMIO) & SPTE_ADDRESS));
 /* Said once at module load: spte_init(). */
 struct spte_bits {
 	u64 leaf, table;		/* what each present entry of the kind has */
+	u64 small_only;			/* of SPTE_ALWAYS, what larger leaves go without; mostly 0 */
 	u64 cached, uncached;		/* EPT: the memory types, in a leaf */
 	u64 accessed, dirty;		/* 0: hardware does not tell */
 	u64 encrypt;			/* SME's bit */

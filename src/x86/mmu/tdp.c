@@ -52,6 +52,7 @@ void spte_init(const struct spte_format *format)
 		.max_leaf = !format->page_2m ? LEVEL_4K : format->page_1g ? LEVEL_1G : LEVEL_2M,
 		.max_gfn = min(level_pages(format->levels + 1), 1ULL << (format->phys_bits - PAGE_SHIFT)) - 1,
 		.dirty_burst = format->dirty_burst,
+		.small_only = format->small_exec ? VMX_EPT_EXECUTABLE_MASK : 0,
 		.mmio = mmio_entry(format),
 	};
 	if (format->ept) {

@@ -5,6 +5,8 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cpu.h>
+#include <linux/moduleparam.h>
 #include <linux/printk.h>
 #include <linux/sched/smt.h>
 #include <asm/mmu_context.h>
@@ -458,6 +460,22 @@ static bool l1d_flush_needed(void)
 	return !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
 }
 
+static int nx_huge_pages = -1;
+module_param(nx_huge_pages, int, 0444);
+MODULE_PARM_DESC(nx_huge_pages, "map what a guest executes by small pages only: 1, 0, or -1: if the CPU needs it");
+
+/*
+ * ITLB multihit: while a guest executes from a page whose size it changes, some CPUs find two
+ * entries for it and raise a machine check that stops the host, not the guest. The size that
+ * counts is the smaller of the guest's and ours.
+ */
+static bool needs_small_exec(void)
+{
+	if (nx_huge_pages >= 0)
+		return nx_huge_pages;
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
+}
+
 /**
  * vmx_probe() - can this machine run VMX guests?
  * @ops: filled in when it can
@@ -501,6 +519,7 @@ int vmx_probe(struct vendor_ops *ops)
 		.dirty_burst = vendor_caps.pml ? VMX_PML_ENTRIES : 0,
 		.page_1g = vendor_caps.page_1g,
 		.page_2m = vmx_caps.ept_vpid & VMX_EPT_2MB_PAGE_BIT,
+		.small_exec = needs_small_exec(),
 		.levels = 4,
 		.phys_bits = boot_cpu_data.x86_phys_bits,
 	};
