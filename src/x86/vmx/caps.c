@@ -168,6 +168,27 @@ static int read_control(const struct control *c)
 	return -EOPNOTSUPP;
 }
 
+/**
+ * vmx_caps_fit() - can this CPU do what the module found out on another?
+ *
+ * Not all CPUs of a machine need be alike; a VM entry on one that lacks a control, or that
+ * must have one more, fails.
+ *
+ * Context: preemption off.
+ */
+bool vmx_caps_fit(void)
+{
+	const struct control *c;
+	u32 must, may, value;
+
+	for (c = controls; c < controls + ARRAY_SIZE(controls); c++) {
+		value = *(u32 *)((void *)&vmx_caps + c->offset);
+		if (rdmsr_safe(c->msr, &must, &may) || (must & ~value) || (value & ~may))
+			return false;
+	}
+	return true;
+}
+
 /* EPT: four levels, write-back, and a flush of one context: appendix A.10. */
 static int read_ept(void)
 {

@@ -139,7 +139,7 @@ int vmcs_cpu_enable(void)
 
 	if (cr4_read_shadow() & X86_CR4_VMXE)
 		return -EBUSY;
-	if (!vmx_allowed())
+	if (!vmx_allowed() || !vmx_caps_fit())
 		return -EOPNOTSUPP;
 	lock_feature_control();
 	INIT_LIST_HEAD(&c->active);

@@ -134,6 +134,7 @@ static __always_inline void vmx_perf_in(struct vmx_vcpu *vmx)
 
 /* caps.c */
 int vmx_read_caps(void);
+bool vmx_caps_fit(void);
 u32 vmx_feature_controls(struct vcpu *vcpu, u32 proc2);
 
 /* exits.c */
