@@ -11,6 +11,7 @@
  */
 #include <linux/limits.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
 #include <minikvm/bus.h>
@@ -61,10 +62,12 @@ static void bus_forget(struct io_bus *bus, struct io_device *dev)
 	}
 }
 
+/* Sleeps: of a full bus, where each device is looked for in all ranges, all going takes seconds. */
 static void device_destroy(struct io_device *dev)
 {
 	if (dev->ops->destroy)
 		dev->ops->destroy(dev);
+	cond_resched();
 }
 
 /**
