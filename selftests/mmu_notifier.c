@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "lib/debugfs.h"
 #include "lib/test.h"
 
 #define BASE		0x10000000ul
@@ -439,11 +440,15 @@ static void set_alias(struct vm *vm, unsigned int i, u32 flags, u64 size, char *
 		die("slot %u", i);
 }
 
-/* The guest has the page mapped by each of them; no mapping outlives the page. */
+/*
+ * The guest has the page mapped by each of them; no mapping outlives the page, and they
+ * go in one flush.
+ */
 TEST(aliases)
 {
 	struct vcpu *vcpu = worker();
 	char *mem = map_memory(PAGE_SIZE);
+	s64 flushes;
 	u64 i;
 
 	for (i = 0; i < PAGES; i++)
@@ -455,7 +460,10 @@ TEST(aliases)
 		set_alias(vcpu->vm, i, KVM_MEM_LOG_DIRTY_PAGES, PAGE_SIZE, mem);
 	for (i = 2; i < PAGES; i += 3)
 		set_alias(vcpu->vm, i, 0, 0, mem);
+	flushes = mmu_stat("flushes");
 	ASSERT_EQ(0, madvise(mem, PAGE_SIZE, MADV_DONTNEED));
+	if (flushes >= 0)
+		EXPECT_EQ(flushes + 1, mmu_stat("flushes"));
 	for (i = 0; i < PAGES; i++) {
 		if (i % 3 != 2)
 			EXPECT_EQ(0, guest_read(vcpu, BASE + i * PAGE_SIZE));

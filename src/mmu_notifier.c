@@ -75,13 +75,10 @@ static void end(struct vm *vm)
 static int invalidate_range_start(struct mmu_notifier *mn,
 				  const struct mmu_notifier_range *range)
 {
-	struct hva_walk walk = { .start = range->start, .end = range->end };
-	bool may_sleep = mmu_notifier_range_blockable(range);
 	struct vm *vm = notifier_vm(mn);
 
 	begin(vm, range->start, range->end);
-	while (memslots_next_in_hva(vm, &walk))
-		mmu_zap(vm, walk.first, walk.last, may_sleep);
+	mmu_zap_hva(vm, range->start, range->end, mmu_notifier_range_blockable(range));
 	return 0;
 }
 

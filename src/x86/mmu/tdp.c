@@ -197,8 +197,23 @@ static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
 		}
 	}
 	mark_removed(z);
+}
+
+static void zap_range(struct zap *z, gfn_t first, gfn_t last, bool may_sleep)
+{
+	z->last = min(last, mmu_max_gfn());
+	write_lock(&z->vm->mmu_lock);
+	zap_locked(z, first, may_sleep);
+	write_unlock(&z->vm->mmu_lock);
+}
+
+static void zap_end(struct zap *z)
+{
 	mmu_count_more(z->vm->arch.mmu, MMU_STAT_tables_dropped, z->ntables);
 	mmu_count_more(z->vm->arch.mmu, MMU_STAT_zapped, z->nleaves);
+	/* Even if nothing was there: somebody else may be about to flush it. */
+	mmu_tlb_flush_vm(z->vm);
+	reclaim_tables(&z->tables);
 }
 
 /**
@@ -215,18 +230,36 @@ static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
  */
 void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 {
-	struct zap z = {
-		.vm = vm,
-		.last = min(last, mmu_max_gfn()),
-		.tables = DEAD_TABLES_INIT(z.tables),
-	};
+	struct zap z = { .vm = vm, .tables = DEAD_TABLES_INIT(z.tables) };
 
-	write_lock(&vm->mmu_lock);
-	zap_locked(&z, first, may_sleep);
-	write_unlock(&vm->mmu_lock);
-	/* Even if nothing was there: somebody else may be about to flush it. */
-	mmu_tlb_flush_vm(vm);
-	reclaim_tables(&z.tables);
+	zap_range(&z, first, last, may_sleep);
+	zap_end(&z);
+}
+
+/**
+ * mmu_zap_hva() - no mapping of some host memory is in any table or TLB on return
+ * @vm:		the VM
+ * @start:	host address, in bytes
+ * @end:	likewise; not itself in the range
+ * @may_sleep:	as for mmu_zap()
+ *
+ * One flush for all slots that have some of it: there may be thousands.
+ *
+ * Context: as @may_sleep says; interrupts on.
+ */
+void mmu_zap_hva(struct vm *vm, hva_t start, hva_t end, bool may_sleep)
+{
+	struct zap z = { .vm = vm, .tables = DEAD_TABLES_INIT(z.tables) };
+	struct hva_walk walk = { .start = start, .end = end };
+
+	if (!memslots_next_in_hva(vm, &walk))
+		return;
+	do {
+		zap_range(&z, walk.first, walk.last, may_sleep);
+		if (may_sleep)
+			cond_resched();
+	} while (memslots_next_in_hva(vm, &walk));
+	zap_end(&z);
 }
 
 /**
