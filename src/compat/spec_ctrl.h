@@ -9,6 +9,7 @@
 #include <linux/jump_label.h>
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
+#include <asm/msr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
 #include <asm/spec-ctrl.h>
@@ -33,6 +34,26 @@ static __always_inline void compat_guest_has_run(void)
 }
 #else
 static __always_inline void compat_guest_has_run(void)
+{
+}
+#endif
+
+/*
+ * SRSO on CPUs that are safe from it between user space and kernel, but not between guest and
+ * host (Zen 5): whoever runs guests sets the bit that has the CPU predict less. On this CPU.
+ */
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+static inline void compat_reduce_speculation(bool on)
+{
+	if (!cpu_feature_enabled(X86_FEATURE_SRSO_BP_SPEC_REDUCE))
+		return;
+	if (on)
+		msr_set_bit(MSR_ZEN4_BP_CFG, MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+	else
+		msr_clear_bit(MSR_ZEN4_BP_CFG, MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+}
+#else
+static inline void compat_reduce_speculation(bool on)
 {
 }
 #endif

@@ -93,6 +93,7 @@ static int cpu_enable(void)
 	c->asid_generation++;
 	c->next_asid = max_asid + 1;
 	compat_perf_svm(true);
+	compat_reduce_speculation(true);
 	return 0;
 }
 
@@ -112,8 +113,10 @@ static bool svme_off(void)
 
 static void cpu_disable(void)
 {
-	if (svme_off())
-		compat_perf_svm(false);
+	if (!svme_off())
+		return;
+	compat_perf_svm(false);
+	compat_reduce_speculation(false);
 }
 
 /*
