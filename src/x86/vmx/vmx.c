@@ -241,8 +241,6 @@ static void state_in(struct vmx_vcpu *vmx)
 	changed(&vmx->rip, arch->rip, GUEST_RIP);
 	changed(&vmx->rsp, arch->gpr[GPR_RSP], GUEST_RSP);
 	changed(&vmx->rflags, arch->rflags, GUEST_RFLAGS);
-	if (arch->cr2 != native_read_cr2())
-		native_write_cr2(arch->cr2);
 	/* Of no effect where the LAPIC's own page is in use. */
 	*(u32 *)(vmx->vapic + APIC_TASKPRI) = arch->cr8 << 4;
 	spec_ctrl_in(&vmx->entry.common, &vmx->vcpu);
@@ -300,6 +298,9 @@ static noinstr int run_guest(struct vmx_vcpu *vmx)
 
 	guest_context_enter();
 	clear_buffers(vmx);
+	/* VMX leaves it to us. As late as that: what is traced may fault. */
+	if (vmx->vcpu.arch.cr2 != native_read_cr2())
+		native_write_cr2(vmx->vcpu.arch.cr2);
 	refused = vmx_run(&vmx->entry);
 	vmx->vcpu.arch.cr2 = native_read_cr2();
 	guest_context_exit();
