@@ -7,8 +7,9 @@
  * on more than they say: bit 0 makes an entry present (in EPT it is the read
  * permission, and every mapping of ours can be read), bit 1 lets it be
  * written, bit 2 is set always (NPT: nested walks are user accesses; EPT: the
- * guest decides what is executable; but see spte_bits.small_only), bit 7 makes a leaf above level 1, and the
- * address is in bits 51:12. What differs is in struct spte_bits.
+ * guest decides what is executable; but see spte_bits.small_only), bit 7 makes
+ * a leaf above level 1, and the address is in bits 51:12. What differs is in
+ * struct spte_bits.
  *
  * Promises, kept by every change:
  *
