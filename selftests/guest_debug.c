@@ -213,6 +213,31 @@ TEST(data_breakpoint)
 
 /* ---- INT3 ---- */
 
+/* DR7.GD in user space's DR7: it is told of what the guest does with its debug registers. */
+static __guest void guest_uses_registers(void)
+{
+	asm volatile(".globl uses_dr6, used_dr6; uses_dr6: mov %%dr6, %%rax; used_dr6:" ::: "rax");
+}
+extern char uses_dr6[], used_dr6[];
+
+TEST(general_detect)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [7] = 0x400 | 1 << 13 },
+	};
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_uses_registers, 0);
+
+	SKIP_ON_TCG();
+	set_debug(vcpu, &debug);
+	EXPECT_EQ((u64)uses_dr6, run_to_debug(vcpu));
+	EXPECT_EQ(1, vcpu->run->debug.arch.exception);
+	EXPECT_EQ(1 << 13, vcpu->run->debug.arch.dr6 & (1 << 13 | DR6_BS | 0xf));
+	debug_off(vcpu);
+	vcpu_run_done(vcpu);
+}
+
 TEST(software_breakpoint)
 {
 	struct kvm_guest_debug debug = {

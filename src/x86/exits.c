@@ -452,9 +452,23 @@ static int exit_cr(struct vcpu *vcpu)
 	return vcpu_skip(vcpu);
 }
 
-/* DR7.GD: a #DB before the access, SDM vol. 3, 17.2.4. */
+static int debug_to_user(struct vcpu *vcpu, u8 vector, u64 dr6)
+{
+	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
+
+	debug->dr6 = dr6;
+	debug->dr7 = effective_dr7(vcpu);
+	debug->pc = static_call(vendor_segment_base)(vcpu, SEG_CS) + vcpu->arch.rip;
+	debug->exception = vector;
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	return 0;
+}
+
+/* DR7.GD: a #DB before the access, SDM vol. 3, 17.2.4. User space that debugs has its own DR7. */
 static int general_detect(struct vcpu *vcpu)
 {
+	if ((vcpu->arch.guest_debug & KVM_GUESTDBG_USE_HW_BP) && (effective_dr7(vcpu) & DR7_GD))
+		return debug_to_user(vcpu, X86_TRAP_DB, DR6_BD | DR6_ACTIVE_LOW);
 	queue_exception_payload(vcpu, X86_TRAP_DB, DR6_BD);
 	return 1;
 }
@@ -475,7 +489,7 @@ static int exit_dr(struct vcpu *vcpu)
 	/* On VMX the exit comes before either check (SDM vol. 3, 25.1.3). */
 	if (static_call(vendor_cpl)(vcpu) > 0)
 		return exit_gp(vcpu);
-	if (vcpu->arch.dr7 & DR7_GD)
+	if ((effective_dr7(vcpu) | vcpu->arch.dr7) & DR7_GD)
 		return general_detect(vcpu);
 	if (!exit->dr.decoded) {
 		int r = emulate_decode_operand(vcpu);
@@ -505,18 +519,6 @@ static int exit_xsetbv(struct vcpu *vcpu)
 
 /* --- Exceptions that are intercepted. --- */
 
-static int debug_to_user(struct vcpu *vcpu, u64 dr6)
-{
-	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
-
-	debug->dr6 = dr6;
-	debug->dr7 = effective_dr7(vcpu);
-	debug->pc = static_call(vendor_segment_base)(vcpu, SEG_CS) + vcpu->arch.rip;
-	debug->exception = vcpu->arch.exit.exception.vector;
-	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
-	return 0;
-}
-
 static int exception_db(struct vcpu *vcpu)
 {
 	const struct exit *exit = &vcpu->arch.exit;
@@ -524,7 +526,8 @@ static int exception_db(struct vcpu *vcpu)
 	if (vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP)) {
 		/* The step has taken the guest out of it. */
 		static_call(vendor_set_shadow)(vcpu, 0);
-		return debug_to_user(vcpu, exit->exception.payload ^ DR6_ACTIVE_LOW);
+		return debug_to_user(vcpu, X86_TRAP_DB,
+				     exit->exception.payload ^ DR6_ACTIVE_LOW);
 	}
 	/* A trap; and no step is reported with it: SDM vol. 3, 6.9. */
 	if (exit->exception.int1)
@@ -535,7 +538,7 @@ static int exception_db(struct vcpu *vcpu)
 
 static int exception_bp(struct vcpu *vcpu)
 {
-	return debug_to_user(vcpu, 0);
+	return debug_to_user(vcpu, X86_TRAP_BP, 0);
 }
 
 /* SDM vol. 3, 6.15, interrupt 17: does the guest have its user space's alignment checked? */
