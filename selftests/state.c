@@ -211,6 +211,7 @@ TEST(pdptes)
 	EXPECT_EQ(0, pae_page(vcpu));
 	((u64 *)guest_ptr(vm, PAE_PDPT))[1] = PAE_PD(1) | PTE_P;
 	do_ioctl(vcpu->fd, KVM_GET_SREGS2, &s);
+	EXPECT_EQ(PAE_PD(0) | PTE_P, s.pdptrs[1]);	/* the CPU's own */
 	EXPECT_EQ(0, pae_page(vcpu));
 	EXPECT_EQ(1, pae_page(vcpu));
 	s.pdptrs[1] = PAE_PD(0) | PTE_P;

@@ -230,9 +230,7 @@ static long get_sregs2(void *obj, void *arg, unsigned long raw)
 	get_sregs_common(vcpu, arg);
 	s->flags = 0;
 	if (is_pae_paging(vcpu)) {
-		/* Hardware may have loaded them since: from where CR3 points. */
-		if (!pdptrs_read(vcpu, s->cr3, s->pdptrs))
-			memcpy(s->pdptrs, vcpu->arch.pdptrs, sizeof(s->pdptrs));
+		static_call(vendor_get_pdptrs)(vcpu, s->pdptrs);
 		s->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	}
 	return 0;

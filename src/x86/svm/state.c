@@ -173,6 +173,13 @@ u64 svm_get_cr3(struct vcpu *vcpu)
 	return to_vmcb(vcpu)->save.cr3;
 }
 
+/* With nested paging they are read from memory when they are used: APM vol. 2, 15.25.10. */
+void svm_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs)
+{
+	if (!pdptrs_read(vcpu, svm_get_cr3(vcpu), pdptrs))
+		memcpy(pdptrs, vcpu->arch.pdptrs, sizeof(vcpu->arch.pdptrs));
+}
+
 void svm_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	to_vmcb(vcpu)->save.cr3 = cr3;

@@ -595,6 +595,7 @@ static const struct vendor_ops svm_ops = {
 	.cr4_changed = svm_cr4_changed,
 	.efer_changed = svm_efer_changed,
 	.get_cr3 = svm_get_cr3,
+	.get_pdptrs = svm_get_pdptrs,
 	.set_cr3 = svm_set_cr3,
 	.cr4_valid = svm_cr4_valid,
 	.debug_regs_changed = svm_debug_regs_changed,

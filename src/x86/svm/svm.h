@@ -103,6 +103,7 @@ void svm_cr0_changed(struct vcpu *vcpu);
 void svm_cr4_changed(struct vcpu *vcpu);
 void svm_efer_changed(struct vcpu *vcpu);
 u64 svm_get_cr3(struct vcpu *vcpu);
+void svm_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs);
 void svm_set_cr3(struct vcpu *vcpu, u64 cr3);
 bool svm_cr4_valid(struct vcpu *vcpu, u64 cr4);
 void svm_debug_regs_changed(struct vcpu *vcpu);

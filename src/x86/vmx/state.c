@@ -163,6 +163,16 @@ static void write_pdptrs(struct vcpu *vcpu)
 		vmcs_write(GUEST_PDPTR0 + 2 * i, vcpu->arch.pdptrs[i]);
 }
 
+/* Its own as well: each exit has left them in the VMCS (27.3.4). */
+void vmx_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		pdptrs[i] = vcpu->arch.pdptrs_new ? vcpu->arch.pdptrs[i] :
+						    vmcs_read(GUEST_PDPTR0 + 2 * i);
+}
+
 static void paging_changed(struct vcpu *vcpu)
 {
 	write_pdptrs(vcpu);

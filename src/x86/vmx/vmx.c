@@ -402,6 +402,7 @@ static const struct vendor_ops vmx_ops = {
 	.cr4_changed = vmx_cr4_changed,
 	.efer_changed = vmx_efer_changed,
 	.get_cr3 = vmx_get_cr3,
+	.get_pdptrs = vmx_get_pdptrs,
 	.set_cr3 = vmx_set_cr3,
 	.cr4_valid = vmx_cr4_valid,
 	.debug_regs_changed = vmx_debug_regs_changed,

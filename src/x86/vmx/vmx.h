@@ -156,6 +156,7 @@ void vmx_cr0_changed(struct vcpu *vcpu);
 void vmx_cr4_changed(struct vcpu *vcpu);
 void vmx_efer_changed(struct vcpu *vcpu);
 u64 vmx_get_cr3(struct vcpu *vcpu);
+void vmx_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs);
 void vmx_set_cr3(struct vcpu *vcpu, u64 cr3);
 bool vmx_cr4_valid(struct vcpu *vcpu, u64 cr4);
 void vmx_debug_regs_changed(struct vcpu *vcpu);
