@@ -33,7 +33,8 @@ struct step {
 	void (*run)(struct world *w);
 };
 
-extern const struct step device_steps[], vm_steps[], irq_steps[], vcpu_steps[], guest_steps[];
+extern const struct step device_steps[], vm_steps[], irq_steps[], vcpu_steps[], guest_steps[],
+	device_access_steps[];
 
 /* ---- random numbers, of the step ---- */
 
@@ -71,6 +72,33 @@ extern u32 msr_list[MSRS_MAX], nr_msrs;	/* likewise */
 void say_now(void);
 void episode_over(void);		/* what follows isn't repeatable */
 bool episode_is_over(void);
+
+/* ---- guests: guest.c ---- */
+
+#define CODE		0x3000
+#define DATA		0x4000
+#define STACK_TOP	0x6000
+#define HANDLERS	0x7000
+#define IDT32		0x8000
+#define IDT64		0x9000
+#define GDT		0xa000
+#define TSS		0xb000
+#define RSP0_TOP	0xd000
+#define PML4		0x10000		/* then a PDPT and four page directories */
+#define DIR32		0x16000		/* of 4 MiB pages */
+#define PDPT_PAE	0x17000		/* with the page directories of PML4 */
+#define STUBS		0x18000		/* of interrupts: devices.c */
+#define LAYOUT_END	0x1a000
+
+#define VECTOR_PORT	0xf0
+#define DONE_PORT	0xf1
+
+/* A vCPU that can run a guest, or -1. */
+int ready_vcpu(struct world *w);
+/* Protected mode, flat, paging off; handlers of all vectors. False: it can't be. */
+bool start_flat(struct world *w, int n, struct kvm_regs *regs);
+/* False for a guest that spins: where it was is not repeatable. */
+bool say_run(struct world *w, int n);
 
 /* vcpu.c: everything that can be asked of a vCPU, of a VM */
 void say_vcpu(struct world *w, int n);

@@ -8,25 +8,9 @@
 
 #include "differ.h"
 
-#define CODE		0x3000
-#define DATA		0x4000
-#define STACK_TOP	0x6000
-#define HANDLERS	0x7000		/* HANDLER_SIZE each */
 #define HANDLER_SIZE	8
-#define IDT32		0x8000
-#define IDT64		0x9000
-#define GDT		0xa000
-#define TSS		0xb000
-#define RSP0_TOP	0xd000
-#define PML4		0x10000		/* then a PDPT and four page directories */
-#define DIR32		0x16000		/* of 4 MiB pages */
-#define PDPT_PAE	0x17000		/* with the page directories of PML4 */
-#define LAYOUT_END	0x18000
-
 #define CR0_NE		0x20		/* TCG ends itself over FERR# */
 #define CR4_SMEP	0x100000
-#define VECTOR_PORT	0xf0
-#define DONE_PORT	0xf1
 
 enum mode { REAL, PROTECTED, PAGED32, PAE, COMPAT, LONG, MODES };
 
@@ -267,7 +251,8 @@ static int use_of(const struct insn *insn, const struct insn *group)
 	return (group == io ? 0 : USE_MEMORY) | (rep ? USE_REP : 0) |
 	       (strstr(insn->name, "cr3") ? USE_CR3 : 0) |
 	       (strstr(insn->name, "mov rax,[") || strstr(insn->name, "movups") ||
-		strstr(insn->name, "movaps") || strstr(insn->name, "sete") ||
+		strstr(insn->name, "movaps") || strstr(insn->name, "jmp [") ||
+		strstr(insn->name, "movsb") || strstr(insn->name, "sete") ||
 		strstr(insn->name, "mov [rbx],a") ? USE_ODD_SIZE : 0) |
 	       (strstr(insn->name, "mov rsp") ? USE_STACK : 0) |
 	       (is_others_hypercall(insn) ? USE_MODE : 0) |
@@ -283,6 +268,9 @@ static bool odd(const struct insn *insn, enum mode mode, int cpl)
 	/* The other vendor's hypercall KVM knows in protected mode only, and there for the kernel. */
 	if (is_others_hypercall(insn))
 		return mode == REAL || cpl;
+	/* KVM has counters on AMD even without its PMU. */
+	if (!strcmp(name, "rdpmc"))
+		return !host_is_intel();
 	/* KVM makes Intel's of it, for guests that came from there. */
 	if (!strcmp(name, "sysexit"))
 		return !host_is_intel() && mode >= COMPAT;
@@ -370,6 +358,8 @@ static void set_regs(struct kvm_regs *r, enum mode mode, int cpl, int use)
 		r->rbx = 0xfffff000;
 	if ((use & USE_ODD_SIZE) && r->rbx >> 24 == 0xfe)
 		r->rbx &= 0xd0000fff;
+	if (use & USE_ODD_SIZE)
+		r->rdi = not_the_lapic(r->rdi);
 	if (use & USE_NO_LAPIC) {
 		r->rbx = not_the_lapic(r->rbx);
 		r->rsi = not_the_lapic(r->rsi);
@@ -411,6 +401,9 @@ static void say_exit(struct kvm_run *run)
 {
 	if (stack_is_nowhere(run))
 		run->exit_reason = KVM_EXIT_SHUTDOWN;
+	/* Of #BP there is neither, and KVM leaves what was there. */
+	if (run->exit_reason == KVM_EXIT_DEBUG && run->debug.arch.exception == 3)
+		run->debug.arch.dr6 = run->debug.arch.dr7 = 0;
 	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY && !host_is_intel())
 		run->if_flag = run->ready_for_interrupt_injection = 0;
 	/* KVM has a store done by then. */
@@ -443,9 +436,8 @@ static void say_exit(struct kvm_run *run)
 	case KVM_EXIT_SHUTDOWN: episode_over(); break;
 	case KVM_EXIT_FAIL_ENTRY:
 		say(" fail %llx", run->fail_entry.hardware_entry_failure_reason);
-		/* Bochs puts into the VMCB what the host has. */
-		if (!host_is_intel())
-			episode_over();
+		/* Bochs puts into the VMCB what the host has; KVM on VMX takes a length from there. */
+		episode_over();
 		break;
 	case KVM_EXIT_HYPERCALL:
 		say_bytes("hypercall", &run->hypercall, sizeof(run->hypercall));
@@ -536,8 +528,7 @@ static void complete(struct world *w, int n)
 	run->immediate_exit = 0;
 }
 
-/* False for a guest that spins: where it was is not repeatable. */
-static bool say_run(struct world *w, int n)
+bool say_run(struct world *w, int n)
 {
 	struct kvm_run *run = w->run[n];
 	int err = 0;
@@ -572,7 +563,7 @@ static void say_memory(struct world *w)
 	say_bytes("memory", w->ram + DATA, 64);
 }
 
-static int ready_vcpu(struct world *w)
+int ready_vcpu(struct world *w)
 {
 	int n = one_in(4);
 
@@ -591,16 +582,31 @@ static bool contradictory(int fd)
 	       (e.exception.injected || e.interrupt.injected || e.nmi.injected);
 }
 
-/* Bochs has a code breakpoint before an interrupt that waits, if it is not injected: KVM's APICv. */
-static bool interrupt_waits(int fd)
+static void put_layout(char *ram, bool is_long)
 {
-	struct kvm_lapic_state lapic = { 0 };
-	char irr = 0;
+	memset(ram, 0, LAYOUT_END);
+	put_handlers(ram);
+	put_tables(ram, is_long);
+}
 
-	ioctl(fd, KVM_GET_LAPIC, &lapic);
-	for (int i = 0x200; i < 0x280; i++)
-		irr |= lapic.regs[i];
-	return irr;
+bool start_flat(struct world *w, int n, struct kvm_regs *regs)
+{
+	struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_sregs sregs;
+
+	if (ioctl(w->vcpu[n], KVM_GET_SREGS, &sregs))
+		return false;
+	put_layout(w->ram, false);
+	set_segments(&sregs, PROTECTED, 0);
+	sregs.cr0 = 0x11 | CR0_NE;
+	sregs.cr3 = 0;
+	sregs.cr4 = 0x600;
+	sregs.efer = 0;
+	CALL_RAW(w->vcpu[n], KVM_SET_MP_STATE, &runnable);
+	if (CALL_RAW(w->vcpu[n], KVM_SET_SREGS, &sregs))
+		return false;
+	CALL_RAW(w->vcpu[n], KVM_SET_REGS, regs);
+	return true;
 }
 
 static void program(struct world *w)
@@ -621,9 +627,7 @@ static void program(struct world *w)
 	if (n < 0 || ioctl(w->vcpu[n], KVM_GET_SREGS, &sregs))
 		return;
 	cpl = mode == REAL || !one_in(4) ? 0 : 3;
-	memset(w->ram, 0, LAYOUT_END);
-	put_handlers(w->ram);
-	put_tables(w->ram, mode >= COMPAT);
+	put_layout(w->ram, mode >= COMPAT);
 	say(" %d %s/%d", n, mode_names[mode], cpl);
 	use = put_code(w->ram, mode, cpl);
 	for (int i = 0; i < 64; i++)
@@ -642,8 +646,6 @@ static void program(struct world *w)
 	CALL_RAW(w->vcpu[n], KVM_SET_REGS, &regs);
 	say_now();
 	debug.control = one_in(8) ? controls[!host_is_tcg() && one_in(2)] : 0;
-	if (debug.control == controls[1] && interrupt_waits(w->vcpu[n]))
-		debug.control = 0;
 	if (debug.control) {
 		say(" debug %x", debug.control);
 		CALL_RAW(w->vcpu[n], KVM_SET_GUEST_DEBUG, &debug);

@@ -71,7 +71,7 @@ static void say_pit(const char *name, struct kvm_pit_channel_state *c, u32 flags
 		c[i].status = 0;
 	}
 	say_bytes(name, c, 3 * sizeof(*c));
-	say(" flags %x", flags);
+	say(" flags %x", flags & (KVM_PIT_FLAGS_HPET_LEGACY | KVM_PIT_FLAGS_SPEAKER_DATA_ON));
 }
 
 static void pit_state(struct world *w)
@@ -173,6 +173,9 @@ static void signal_msi(struct world *w)
 	say(" %x %x %x %x", m->address_lo, m->address_hi, m->data, m->flags);
 	if (one_in(8))
 		tweak(m, sizeof(*m));
+	/* SMM isn't claimed. */
+	if ((m->data >> 8 & 7) == 2)
+		m->data &= ~0x700;
 	CALL(w->vm, KVM_SIGNAL_MSI, m);
 }
 

@@ -151,8 +151,12 @@ int call(int fd, const char *name, unsigned long cmd, void *arg)
 	if (!one_in(24))
 		return call_raw(fd, name, cmd, (unsigned long)arg);
 	/* Which errno, where something else is wrong as well, is not compared. */
-	/* Half a struct kvm_cpuid2 is one without entries, of which KVM takes no notice everywhere. */
-	bad = one_in(2) || cmd == KVM_SET_CPUID2 ? 0 : (unsigned long)arg + (_IOC_SIZE(cmd) + 1) / 2;
+	/*
+	 * Half a struct kvm_cpuid2 is one without entries, of which KVM takes no notice everywhere;
+	 * half a list is one of another length.
+	 */
+	bad = one_in(2) || cmd == KVM_SET_CPUID2 || cmd == KVM_GET_MSR_INDEX_LIST ||
+	      cmd == KVM_GET_MSR_FEATURE_INDEX_LIST ? 0 : (unsigned long)arg + (_IOC_SIZE(cmd) + 1) / 2;
 	say(" badly %s = %s", name, ioctl(fd, cmd, bad) < 0 ? "an error" : "0");
 	return -1;
 }
@@ -234,7 +238,7 @@ bool episode_is_over(void)
 }
 
 static const struct step *const groups[] = {
-	device_steps, vm_steps, irq_steps, vcpu_steps, guest_steps,
+	device_steps, vm_steps, irq_steps, vcpu_steps, guest_steps, device_access_steps,
 };
 
 static const struct step *pick_step(void)

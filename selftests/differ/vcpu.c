@@ -375,9 +375,11 @@ static void state_part(struct world *w)
 		p->change(state);
 	if (one_in(2))
 		tweak(state, p->size);
-	/* Two LAPICs of one id: then all are asked, and a message to none is EPERM. */
-	if (p->set == KVM_SET_LAPIC)
+	/* Two LAPICs of one id, or modes: then all are asked, and a message to none is EPERM. */
+	if (p->set == KVM_SET_LAPIC) {
 		*(u32 *)(((struct kvm_lapic_state *)state)->regs + 0x20) = n << 24;
+		*(u32 *)(((struct kvm_lapic_state *)state)->regs + 0xd0) &= 0xff000000;
+	}
 	if (!settable(w, n, p, state))
 		return;
 	call(w->vcpu[n], "set", p->set, state);
@@ -406,6 +408,7 @@ static const struct range {
 	u32 first, last;
 } not_claimed[] = {
 	{ 0x34, 0x34 },				/* SMM */
+	{ 0xcd, 0xcd },				/* the clock of a bus, which KVM has to read only */
 	{ 0x8c, 0x8f },				/* SGX */
 	{ 0x40, 0x47 }, { 0x60, 0x67 }, { 0x1c8, 0x1c9 },	/* LBRs, which KVM has none of */
 	{ 0x680, 0x69f }, { 0x6c0, 0x6df }, { 0xdc0, 0xddf },
@@ -558,6 +561,7 @@ static void set_cpuid(struct world *w)
 {
 	struct kvm_cpuid2 *c = model_cpuid();
 	struct kvm_cpuid_entry2 *e;
+	u32 all = c->nent;
 	int n = any();
 
 	if (one_in(8))
@@ -574,7 +578,8 @@ static void set_cpuid(struct world *w)
 	}
 	/* What has no entry may be the device's own. */
 	CALL(w->vcpu[n], KVM_SET_CPUID2, c);
-	if (one_in(4))
+	/* KVM keeps the paravirtual features that there were before. */
+	if (c->nent < all || one_in(4))
 		set_model_cpuid(w, n);
 }
 

@@ -80,7 +80,7 @@ static void mce_cap(struct world *w)
 /* KVM offers more: only the errors are compared. */
 static void supported_cpuid_step(struct world *w)
 {
-	u32 nent = one_in(2) ? below(4) : value();
+	u32 nent = one_in(2) ? below(4) : value() | 256;
 	struct kvm_cpuid2 *c;
 
 	/* KVM emulates MOVBE and RDPID: three entries. */
@@ -224,6 +224,9 @@ static void memory_region(struct world *w)
 	/* KVM on VMX keeps the LAPICs' page in a slot of its own. */
 	if (r->memory_size >> 30)
 		r->memory_size = (u32)r->memory_size & 0x3fffffff;
+	/* and there its APICs' page */
+	if (r->guest_phys_addr - 0xfec00000 < 0x400000)
+		r->guest_phys_addr = RAM_SIZE;
 	/* A second address space is SMM's, which minikvm does not have. */
 	if (r->slot >> 16 == 1)
 		return;
