@@ -275,14 +275,20 @@ void mmu_slot_created(struct vm *vm, struct memslot *slot)
 
 /* --- Ageing. --- */
 
-/* Next frame; @young: there was a leaf that hardware used. */
+/* Where hardware does not tell, what is mapped counts as used. */
+static bool spte_young(u64 spte)
+{
+	return spte_present(spte) && (!spte_bits.accessed || (spte & spte_bits.accessed));
+}
+
+/* Next frame; @young: there was a leaf that the guest used. */
 static gfn_t age_step(struct mmu *mmu, gfn_t gfn, bool clear, bool *young)
 {
 	int level;
 	u64 *sptep = tdp_last_entry(mmu, gfn, &level);
 	u64 spte = READ_ONCE(*sptep);
 
-	if (spte_present(spte) && (spte & spte_bits.accessed)) {
+	if (spte_young(spte)) {
 		*young = true;
 		if (clear)
 			clear_bit(ilog2(spte_bits.accessed), (unsigned long *)sptep);
@@ -290,13 +296,11 @@ static gfn_t age_step(struct mmu *mmu, gfn_t gfn, bool clear, bool *young)
 	return level_next(gfn, level);
 }
 
-/* Hardware does not tell: a page is young if it is mapped, until it is not. */
-static bool age_by_zapping(struct vm *vm, gfn_t first, gfn_t last, bool clear)
+/* Forgotten is then what is not mapped any more. */
+static bool age_by_zapping(struct vm *vm, gfn_t first, gfn_t last)
 {
 	s64 gen = atomic64_read(&vm->tlb_gen);
 
-	if (!clear)
-		return false;
 	mmu_zap(vm, first, last, false);
 	return atomic64_read(&vm->tlb_gen) != gen;
 }
@@ -316,8 +320,8 @@ bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear)
 	bool young = false;
 	gfn_t gfn = first;
 
-	if (!spte_bits.accessed)
-		return age_by_zapping(vm, first, last, clear);
+	if (clear && !spte_bits.accessed)
+		return age_by_zapping(vm, first, last);
 	last = min(last, mmu_max_gfn());
 	read_lock(&vm->mmu_lock);
 	while (gfn <= last && (clear || !young))
