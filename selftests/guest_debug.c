@@ -330,14 +330,13 @@ static __guest void guest_interrupted(void)
 	GUEST_ASSERT_EQ(1, traps);
 }
 
-TEST(blocked_interrupts)
+/* What @guest is sent between its first sync point and its second comes after that. */
+static void expect_held_back(struct __test_metadata *_metadata, void (*guest)(void))
 {
 	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ };
 	struct vm *vm = vm_create(VM_IRQCHIP);
-	struct vcpu *vcpu = vcpu_create(vm, 0, guest_interrupted, 0);
-	int flags = check_extension(KVM_CAP_SET_GUEST_DEBUG2);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest, 0);
 
-	ASSERT_EQ(flags, flags | KVM_GUESTDBG_BLOCKIRQ | KVM_GUESTDBG_SINGLESTEP);
 	vcpu_run_sync(vcpu, 1);
 	set_debug(vcpu, &debug);
 	vcpu_run_sync(vcpu, 2);
@@ -345,6 +344,14 @@ TEST(blocked_interrupts)
 	debug_off(vcpu);
 	vcpu_run_done(vcpu);
 	EXPECT_EQ(1, guest_var(vm, traps));
+}
+
+TEST(blocked_interrupts)
+{
+	int flags = check_extension(KVM_CAP_SET_GUEST_DEBUG2);
+
+	ASSERT_EQ(flags, flags | KVM_GUESTDBG_BLOCKIRQ | KVM_GUESTDBG_SINGLESTEP);
+	expect_held_back(_metadata, guest_interrupted);
 }
 
 /* One that the TPR held back when user space began to step, and that it holds back no more. */
@@ -364,17 +371,7 @@ static __guest void guest_interrupted_above_tpr(void)
 
 TEST(blocked_interrupts_and_the_tpr)
 {
-	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ };
-	struct vm *vm = vm_create(VM_IRQCHIP);
-	struct vcpu *vcpu = vcpu_create(vm, 0, guest_interrupted_above_tpr, 0);
-
-	vcpu_run_sync(vcpu, 1);
-	set_debug(vcpu, &debug);
-	vcpu_run_sync(vcpu, 2);
-	EXPECT_EQ(0, guest_var(vm, traps));
-	debug_off(vcpu);
-	vcpu_run_done(vcpu);
-	EXPECT_EQ(1, guest_var(vm, traps));
+	expect_held_back(_metadata, guest_interrupted_above_tpr);
 }
 
 /* User space that asks for a window gets it, before the guest's next instruction. */
