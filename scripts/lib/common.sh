@@ -46,8 +46,9 @@ die()
 	exit 125
 }
 
-# on_exit COMMAND: to be done when the script ends. If a signal ends it, it dies of that
-# signal then: a shell that waits for it goes on otherwise, as if nothing had happened.
+# on_exit COMMAND: to be done when the script ends, or the subshell that says so. If a signal
+# ends it, it dies of that signal then: a shell that waits for it goes on otherwise, as if
+# nothing had happened.
 on_exit()
 {
 	local signal
@@ -56,7 +57,7 @@ on_exit()
 	trap "$1" EXIT
 	for signal in INT TERM HUP; do
 		# shellcheck disable=SC2064
-		trap "trap '' INT TERM HUP; $1; trap - EXIT $signal; kill -s $signal \$\$" "$signal"
+		trap "trap '' INT TERM HUP; $1; trap - EXIT $signal; kill -s $signal \$BASHPID" "$signal"
 	done
 }
 
