@@ -36,7 +36,7 @@ host_initramfs()
 		work=$(mktemp -d)
 		mkdir -p "$work"/{bin,dev,etc,modules,root}
 		install -m 755 "$busybox" "$work/bin/busybox"
-		install -m 755 "$init" "$work/init"
+		install -m 755 "$init" "$work/init" || return
 		for module in $HOST_MODULES; do
 			for file in $(module_files "$dir" "$module"); do
 				[ -e "$work/modules/${file##*/}" ] && continue
@@ -63,7 +63,7 @@ guest_initramfs()
 		work=$(mktemp -d)
 		mkdir -p "$work"/{bin,dev}
 		install -m 755 "$busybox" "$work/bin/busybox"
-		install -m 755 "$init" "$work/init"
+		install -m 755 "$init" "$work/init" || return
 		pack "$work" "$out"
 		rm -rf "$work"
 	fi
