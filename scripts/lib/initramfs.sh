@@ -8,12 +8,37 @@
 # what minikvm or a test may want.
 HOST_MODULES="kvm_amd kvm_intel irqbypass zram msr"
 
-# pack DIR FILE
+# pack DIR FILE: FILE is there whole, or not at all, whoever else makes it meanwhile.
 pack()
 {
-	(cd "$1" && find . -mindepth 1 | LC_ALL=C sort |
-		cpio --quiet --reproducible -o -H newc -R 0:0) >"$2.new"
-	mv "$2.new" "$2"
+	local new
+
+	new=$(mktemp "$2.XXXXXX") || return
+	if ! (cd "$1" && find . -mindepth 1 | LC_ALL=C sort |
+			cpio --quiet --reproducible -o -H newc -R 0:0) >"$new"; then
+		rm -f "$new"
+		return 1
+	fi
+	mv "$new" "$2"
+}
+
+# cached_image NAME SUM FILL [ARGUMENT]...: prints the image of that name and content. When it
+# is not there yet it is made of what FILL puts into a directory, its first argument; if FILL
+# fails there is none.
+cached_image()
+{
+	local out=$MINIKVM_CACHE/initramfs/$1-${2%% *}.cpio work
+
+	if [ ! -e "$out" ]; then
+		mkdir -p "${out%/*}"
+		work=$(mktemp -d)
+		if ! "$3" "$work" "${@:4}" || ! pack "$work" "$out"; then
+			rm -rf "$work"
+			die "could not make $out"
+		fi
+		rm -rf "$work"
+	fi
+	printf '%s\n' "$out"
 }
 
 # module_files KERNEL_DIR MODULE: its file and those it needs, in the order to load.
@@ -23,72 +48,64 @@ module_files()
 		sed -n 's/^insmod \([^ ]*\).*/\1/p'
 }
 
-# host_initramfs KERNEL_DIR: prints the image, made when it is not there yet.
+# fill_init DIR INIT: what INIT needs.
+fill_init()
+{
+	mkdir -p "$1"/{bin,dev} &&
+		install -m 755 /bin/busybox "$1/bin/busybox" &&
+		install -m 755 "$2" "$1/init"
+}
+
+# fill_host DIR INIT KERNEL_DIR
+fill_host()
+{
+	local module file
+
+	fill_init "$1" "$2" && mkdir -p "$1"/{etc,modules,root} || return
+	for module in $HOST_MODULES; do
+		for file in $(module_files "$3" "$module"); do
+			[ -e "$1/modules/${file##*/}" ] && continue
+			cp "$file" "$1/modules/" && strip --strip-debug "$1/modules/${file##*/}" || return
+		done
+	done
+}
+
+# host_initramfs KERNEL_DIR: prints the image.
 host_initramfs()
 {
-	local dir=$1 init=$TOP/scripts/lib/host-init busybox=/bin/busybox
-	local work sum out module file
+	local dir=$1 init=$TOP/scripts/lib/host-init sum
 
-	sum=$(cat "$init" "$busybox" "$dir/release" "${BASH_SOURCE[0]}" "$dir/vmlinuz" | sha256sum)
-	out=$MINIKVM_CACHE/initramfs/host-${sum%% *}.cpio
-	if [ ! -e "$out" ]; then
-		mkdir -p "${out%/*}"
-		work=$(mktemp -d)
-		mkdir -p "$work"/{bin,dev,etc,modules,root}
-		install -m 755 "$busybox" "$work/bin/busybox"
-		install -m 755 "$init" "$work/init" || return
-		for module in $HOST_MODULES; do
-			for file in $(module_files "$dir" "$module"); do
-				[ -e "$work/modules/${file##*/}" ] && continue
-				cp "$file" "$work/modules/"
-				strip --strip-debug "$work/modules/${file##*/}"
-			done
-		done
-		pack "$work" "$out"
-		rm -rf "$work"
-	fi
-	printf '%s\n' "$out"
+	sum=$(cat "$init" /bin/busybox "$dir/release" "${BASH_SOURCE[0]}" "$dir/vmlinuz" | sha256sum)
+	cached_image host "$sum" fill_host "$init" "$dir"
 }
 
 # guest_initramfs: prints the image with which a guest shows that it lives.
 guest_initramfs()
 {
-	local init=$TOP/scripts/lib/guest-init busybox=/bin/busybox
-	local work sum out
+	local init=$TOP/scripts/lib/guest-init sum
 
-	sum=$(cat "$init" "$busybox" "${BASH_SOURCE[0]}" | sha256sum)
-	out=$MINIKVM_CACHE/initramfs/guest-${sum%% *}.cpio
-	if [ ! -e "$out" ]; then
-		mkdir -p "${out%/*}"
-		work=$(mktemp -d)
-		mkdir -p "$work"/{bin,dev}
-		install -m 755 "$busybox" "$work/bin/busybox"
-		install -m 755 "$init" "$work/init" || return
-		pack "$work" "$out"
-		rm -rf "$work"
-	fi
-	printf '%s\n' "$out"
+	sum=$(cat "$init" /bin/busybox "${BASH_SOURCE[0]}" | sha256sum)
+	cached_image guest "$sum" fill_init "$init"
+}
+
+# fill_qemu DIR QEMU
+fill_qemu()
+{
+	local file
+
+	for file in "$2" $(ldd "$2" | grep -o '/[^ )]*') /usr/share/seabios/bios-256k.bin \
+		/usr/share/qemu/{linuxboot_dma,linuxboot,kvmvapic,bios-microvm}.bin; do
+		mkdir -p "$1/$(dirname "$file")" && cp -L "$file" "$1/$file" || return
+	done
 }
 
 # qemu_overlay: prints an overlay with QEMU in it, to be run inside the host.
 qemu_overlay()
 {
-	local qemu=/usr/bin/qemu-system-x86_64 work sum out file
+	local qemu=/usr/bin/qemu-system-x86_64 sum
 
 	sum=$(cat "$qemu" "${BASH_SOURCE[0]}" | sha256sum)
-	out=$MINIKVM_CACHE/initramfs/qemu-${sum%% *}.cpio
-	if [ ! -e "$out" ]; then
-		mkdir -p "${out%/*}"
-		work=$(mktemp -d)
-		for file in $qemu $(ldd $qemu | grep -o '/[^ )]*') /usr/share/seabios/bios-256k.bin \
-			/usr/share/qemu/{linuxboot_dma,linuxboot,kvmvapic,bios-microvm}.bin; do
-			mkdir -p "$work/$(dirname "$file")"
-			cp -L "$file" "$work/$file"
-		done
-		pack "$work" "$out"
-		rm -rf "$work"
-	fi
-	printf '%s\n' "$out"
+	cached_image qemu "$sum" fill_qemu "$qemu"
 }
 
 # unpacked_kernel VMLINUZ: prints the ELF file that is in it, kept in the cache by its content.

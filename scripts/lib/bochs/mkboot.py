@@ -72,9 +72,11 @@ def unpack_kernel(vmlinuz, out):
     elf = decompress(image[start:start + header.payload_length])
     if elf[:4] != b"\x7fELF":
         raise ValueError("no ELF file in the bzImage")
-    with open(out + ".new", "wb") as f:
+    # Two that unpack the same one at a time do not meet.
+    new = "%s.%d" % (out, os.getpid())
+    with open(new, "wb") as f:
         f.write(elf)
-    os.rename(out + ".new", out)
+    os.rename(new, out)
 
 
 def load_segments(vmlinux):
