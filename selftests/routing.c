@@ -412,24 +412,19 @@ static void nothing(int sig)
  */
 TEST(split_window_before_signal)
 {
-	struct { struct kvm_signal_mask head; u64 bits; } __attribute__((packed)) none = { { 8 } };
 	struct kvm_mp_state halted = { KVM_MP_STATE_HALTED };
 	struct sigaction action = { .sa_handler = nothing };
 	struct kvm_interrupt irq = { EXTINT };
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu;
-	sigset_t usr1;
 
 	if (check_extension(KVM_CAP_SPLIT_IRQCHIP) <= 0)
 		SKIP(return, "no KVM_CAP_SPLIT_IRQCHIP");
 	ASSERT_EQ(0, enable_split(vm, 24));
 	vcpu = vcpu_create(vm, 0, guest_waits, 0);
 	vcpu_run_sync(vcpu, 1);
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &usr1, NULL);
 	sigaction(SIGUSR1, &action, NULL);
-	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
+	signal_in_run_alone(vcpu, SIGUSR1);
 	do_ioctl(vcpu->fd, KVM_SET_MP_STATE, &halted);
 	raise(SIGUSR1);
 	vcpu->run->request_interrupt_window = 1;
@@ -437,7 +432,7 @@ TEST(split_window_before_signal)
 	EXPECT_EQ(KVM_EXIT_IRQ_WINDOW_OPEN, vcpu->run->exit_reason);
 	vcpu->run->request_interrupt_window = 0;
 	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
-	sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+	signal_block(SIGUSR1, false);
 	do_ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
 	vcpu_run_done(vcpu);
 }

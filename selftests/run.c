@@ -46,11 +46,6 @@ static void signal_in_ms(int ms)
 	setitimer(ITIMER_REAL, &it, NULL);
 }
 
-struct signal_mask {
-	struct kvm_signal_mask head;
-	u64 bits;
-} __attribute__((packed));
-
 /* ---- immediate_exit ---- */
 
 TEST(immediate_exit)
@@ -111,14 +106,9 @@ TEST(pending_signal)
 {
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
-	struct signal_mask none = { .head.len = 8 };
-	sigset_t usr1;
 
 	handle(SIGUSR1);
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &usr1, NULL);
-	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
+	signal_in_run_alone(vcpu, SIGUSR1);
 	raise(SIGUSR1);
 	EXPECT_EQ(0, signals);
 	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
@@ -126,7 +116,7 @@ TEST(pending_signal)
 	/* The mask was KVM_RUN's alone: outside it, the signal is still blocked and pending. */
 	EXPECT_EQ(0, signals);
 	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
-	sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+	signal_block(SIGUSR1, false);
 	EXPECT_EQ(1, signals);
 }
 
@@ -135,21 +125,17 @@ TEST(refused_mask)
 {
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_syncs, 0);
-	struct signal_mask none = { .head.len = 8 }, bad = { .head.len = 4 };
-	sigset_t usr1;
+	struct signal_mask bad = { .head.len = 4 };
 
 	handle(SIGUSR1);
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &usr1, NULL);
-	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
+	signal_in_run_alone(vcpu, SIGUSR1);
 	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SIGNAL_MASK, &bad));
 	EXPECT_EQ(EFAULT, ioctl_errno(vcpu->fd, KVM_SET_SIGNAL_MASK, (void *)8));
 	raise(SIGUSR1);
 	/* Without it the signal is blocked, and the guest gets to its first sync point. */
 	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
 	EXPECT_EQ(0, signals);
-	sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+	signal_block(SIGUSR1, false);
 }
 
 /* Blocked by the vCPU's mask, a signal waits until KVM_RUN returns for another reason. */

@@ -4,6 +4,7 @@
  * starting it in a mode, running it and taking its reports.
  */
 #include <link.h>
+#include <signal.h>
 #include <stdarg.h>
 
 #include "lib/vm.h"
@@ -481,6 +482,23 @@ struct report __vcpu_report(const char *file, int line, struct vcpu *vcpu)
 	if (report.kind == REPORT_TRAP)
 		die_of_trap(file, line, vcpu, &regs);
 	return report;
+}
+
+void signal_block(int sig, bool block)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+void signal_in_run_alone(struct vcpu *vcpu, int sig)
+{
+	struct signal_mask none = { .head.len = 8 };
+
+	signal_block(sig, true);
+	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &none);
 }
 
 struct report __vcpu_run(const char *file, int line, struct vcpu *vcpu)

@@ -143,6 +143,16 @@ static inline int vcpu_run_once(struct vcpu *vcpu)
 	return ioctl(vcpu->fd, KVM_RUN, 0) ? errno : 0;
 }
 
+struct signal_mask {
+	struct kvm_signal_mask head;
+	u64 bits;
+} __attribute__((packed));
+
+/* Does this thread hold back @sig? */
+void signal_block(int sig, bool block);
+/* It does from now on, and KVM_RUN does not. */
+void signal_in_run_alone(struct vcpu *vcpu, int sig);
+
 struct report {
 	enum report_kind kind;
 	u64 value;			/* of REPORT_VALUE, stage of REPORT_SYNC */
