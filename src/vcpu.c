@@ -533,8 +533,8 @@ void vcpu_destroy(struct vcpu *vcpu)
  * The place among the ids is made sure of before the fd exists: after
  * anon_inode_getfd() there is no way back, and before it nobody may find what
  * might still be freed. vm->nvcpus moves last, so nobody iterates over half a
- * vCPU. The vCPU's own lock is held until all is done: who guesses the fd's number would make us
- * wait for a guest, with vm->lock held.
+ * vCPU. The vCPU's own lock is held until all is done: who guesses the fd's
+ * number would make us wait for a guest, with vm->lock held.
  */
 static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 {

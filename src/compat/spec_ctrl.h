@@ -88,7 +88,10 @@ static __always_inline bool compat_cpu_buffers_leak(bool device)
 }
 #endif
 
-/* What VERW does, by the memory operand that alone has that effect. */
+/*
+ * The memory operand alone has that effect. The kernel's own function for it has one name or
+ * another within one stable series.
+ */
 static __always_inline void compat_clear_cpu_buffers(void)
 {
 	static const u16 selector = __KERNEL_DS;

@@ -174,7 +174,7 @@ static int read_control(const struct control *c)
  * Not all CPUs of a machine need be alike; a VM entry on one that lacks a control, or that
  * must have one more, fails.
  *
- * Context: preemption off.
+ * Context: preemption off. Return: whether it can.
  */
 bool vmx_caps_fit(void)
 {
