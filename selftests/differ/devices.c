@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Steps in which a guest programs PIC, PIT, IOAPIC and LAPIC, a register after another, and
+ * Steps in which a guest programs PIC, IOAPIC and LAPIC, a register after another, and
  * takes their interrupts: what it read, and in which order they came, is said.
  */
 #include "differ.h"
