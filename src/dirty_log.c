@@ -317,7 +317,7 @@ static int emit_word(struct reader *r, u64 *word)
 
 	if (mask && r->take) {
 		mask = xchg(word, 0);
-		mmu_write_protect(r->vm, gfn, mask);
+		mmu_write_protect(r->vm, r->slot, gfn, mask);
 		r->flush = true;
 	}
 	if (put_user(mask, r->user + r->done)) {
@@ -418,7 +418,7 @@ int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 
 	if (vm->dirty_ring_bytes)
 		return -ENXIO;
-	if (log->slot >= MEMSLOTS_MAX)
+	if (!memslot_id_valid(log->slot))
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	r = get_locked(vm, log);
@@ -434,7 +434,7 @@ static bool take_mask(struct vm *vm, struct memslot *slot, struct dirty_chunk *c
 	mask &= atomic64_fetch_andnot(mask, (atomic64_t *)&chunk->words[nr]);
 	if (!mask)
 		return false;
-	mmu_write_protect(vm, slot->base_gfn + (chunk->index * CHUNK_WORDS + nr) * 64, mask);
+	mmu_write_protect(vm, slot, slot->base_gfn + (chunk->index * CHUNK_WORDS + nr) * 64, mask);
 	return true;
 }
 
@@ -583,7 +583,7 @@ int dirty_log_clear(struct vm *vm, const struct kvm_clear_dirty_log *log)
 
 	if (vm->dirty_ring_bytes)
 		return -ENXIO;
-	if (log->slot >= MEMSLOTS_MAX || (log->first_page & 63))
+	if (!memslot_id_valid(log->slot) || (log->first_page & 63))
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	r = clear_locked(vm, log);

@@ -48,9 +48,9 @@ static struct kvm_dirty_gfn *entry_at(const struct dirty_ring *ring, u32 index)
 static bool any_slot_logged(struct vm *vm)
 {
 	struct memslot *slot;
-	unsigned int id;
+	unsigned int i;
 
-	for (id = 0; (slot = memslots_next(vm, &id)); id++)
+	for (i = 0; (slot = memslots_next(vm, &i)); i++)
 		if (slot->log)
 			return true;
 	return false;

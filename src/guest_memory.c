@@ -21,16 +21,17 @@ static void __user *user_address(struct memslot *slot, gpa_t gpa)
 /**
  * guest_read() - copy from guest memory
  * @vm:		the VM; its srcu is held
+ * @space:	which of its address spaces
  * @gpa:	guest physical address
  * @data:	destination
  * @len:	bytes; pages may be crossed
  *
  * Context: may sleep. Return: 0, or -EFAULT where there is no memory.
  */
-int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len)
+int guest_read(struct vm *vm, unsigned int space, gpa_t gpa, void *data, size_t len)
 {
 	while (len) {
-		struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+		struct memslot *slot = memslot_find(vm, space, gpa >> PAGE_SHIFT);
 		unsigned int n = in_page(gpa, len);
 
 		if (!slot || copy_from_user(data, user_address(slot, gpa), n))
@@ -45,7 +46,7 @@ int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len)
 /**
  * guest_read_nofault() - copy from guest memory that is at hand
  * @vm:		the VM; its srcu is held
- * @gpa:	guest physical address
+ * @gpa:	guest physical address, in SPACE_MAIN
  * @data:	destination
  * @len:	bytes, within a page
  *
@@ -54,7 +55,7 @@ int guest_read(struct vm *vm, gpa_t gpa, void *data, size_t len)
  */
 int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len)
 {
-	struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+	struct memslot *slot = memslot_find(vm, SPACE_MAIN, gpa >> PAGE_SHIFT);
 	unsigned long left;
 
 	if (!slot)
@@ -66,9 +67,9 @@ int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len)
 }
 
 /* Where there is no way to log a write, there shall be none. */
-static struct memslot *writable_slot(struct vcpu *vcpu, gpa_t gpa)
+static struct memslot *writable_slot(struct vcpu *vcpu, unsigned int space, gpa_t gpa)
 {
-	struct memslot *slot = memslot_find(vcpu->vm, gpa >> PAGE_SHIFT);
+	struct memslot *slot = memslot_find(vcpu->vm, space, gpa >> PAGE_SHIFT);
 
 	return slot && !memslot_read_only(slot) && !dirty_ring_full(vcpu) ? slot : NULL;
 }
@@ -76,7 +77,7 @@ static struct memslot *writable_slot(struct vcpu *vcpu, gpa_t gpa)
 /**
  * guest_write_nofault() - guest_write() where nothing may sleep, and not logged
  * @vm:		the VM; its srcu is held
- * @gpa:	guest physical address
+ * @gpa:	guest physical address, in SPACE_MAIN
  * @data:	source
  * @len:	bytes, within a page
  *
@@ -87,7 +88,7 @@ static struct memslot *writable_slot(struct vcpu *vcpu, gpa_t gpa)
  */
 int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len)
 {
-	struct memslot *slot = memslot_find(vm, gpa >> PAGE_SHIFT);
+	struct memslot *slot = memslot_find(vm, SPACE_MAIN, gpa >> PAGE_SHIFT);
 	unsigned long left;
 
 	if (!slot || memslot_read_only(slot))
@@ -101,6 +102,7 @@ int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len)
 /**
  * guest_write() - copy to guest memory, and log it
  * @vcpu:	for whom, loaded; vm->srcu is held
+ * @space:	as for guest_read()
  * @gpa:	guest physical address
  * @data:	source
  * @len:	bytes; pages may be crossed
@@ -108,10 +110,10 @@ int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len)
  * Context: may sleep. Return: 0, or -EFAULT where there is no memory, it is
  * read-only, or the dirty ring is full; pages before that have been written.
  */
-int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
+int guest_write(struct vcpu *vcpu, unsigned int space, gpa_t gpa, const void *data, size_t len)
 {
 	while (len) {
-		struct memslot *slot = writable_slot(vcpu, gpa);
+		struct memslot *slot = writable_slot(vcpu, space, gpa);
 		unsigned int n = in_page(gpa, len);
 
 		if (!slot || copy_to_user(user_address(slot, gpa), data, n))
@@ -127,6 +129,7 @@ int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 /**
  * guest_cmpxchg() - replace @old by @new in guest memory, at once
  * @vcpu:	for whom, loaded; vm->srcu is held
+ * @space:	as for guest_read()
  * @gpa:	guest physical address, aligned to @len
  * @old:	what must be there; on -EAGAIN, what was
  * @new:	what shall be there
@@ -134,10 +137,10 @@ int guest_write(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
  *
  * Context: may sleep. Return: 0; -EAGAIN if something else was there; -EFAULT.
  */
-int guest_cmpxchg(struct vcpu *vcpu, gpa_t gpa, void *old, const void *new,
+int guest_cmpxchg(struct vcpu *vcpu, unsigned int space, gpa_t gpa, void *old, const void *new,
 		  unsigned int len)
 {
-	struct memslot *slot = writable_slot(vcpu, gpa);
+	struct memslot *slot = writable_slot(vcpu, space, gpa);
 	int r;
 
 	if (!slot || in_page(gpa, len) != len)

@@ -50,10 +50,10 @@ static __always_inline int compare(void *key, struct latch_tree_node *node)
 
 static const struct latch_tree_ops by_gfn_ops = { .less = starts_before, .comp = compare };
 
-static struct memslot *find_in(struct memslots *s, gfn_t first, gfn_t last)
+static struct memslot *find_in(struct memslots *s, unsigned int space, gfn_t first, gfn_t last)
 {
 	struct gfn_range range = { first, last };
-	struct latch_tree_node *node = latch_tree_find(&range, &s->by_gfn, &by_gfn_ops);
+	struct latch_tree_node *node = latch_tree_find(&range, &s->by_gfn[space], &by_gfn_ops);
 
 	return node ? slot_of(node) : NULL;
 }
@@ -61,29 +61,45 @@ static struct memslot *find_in(struct memslots *s, gfn_t first, gfn_t last)
 /**
  * memslot_find() - the slot of a guest frame
  * @vm:		the VM; its srcu is held for as long as the slot is used
+ * @space:	which of its address spaces
  * @gfn:	guest frame
  *
  * Context: any. Return: the slot or NULL. O(log n).
  */
-struct memslot *memslot_find(struct vm *vm, gfn_t gfn)
+struct memslot *memslot_find(struct vm *vm, unsigned int space, gfn_t gfn)
 {
 	lockdep_assert(srcu_read_lock_held(&vm->srcu));
-	return find_in(&vm->slots, gfn, gfn);
+	return find_in(&vm->slots, space, gfn, gfn);
 }
 
 /* --- By user space's number: vm->slots_lock is held. --- */
 
-/* Where a slot is noted, or NULL: there was never one with such a number. */
-static struct memslot **id_place(struct memslots *s, unsigned int id)
-{
-	struct memslot **page = s->by_id[id / MEMSLOTS_PER_PAGE];
+#define PLACES_PER_SPACE	(MEMSLOT_PAGES * MEMSLOTS_PER_PAGE)
+#define PLACES			(MINIKVM_ADDRESS_SPACES * PLACES_PER_SPACE)
 
-	return page ? page + id % MEMSLOTS_PER_PAGE : NULL;
+/* Its place among the slots of all spaces. */
+static unsigned int place_of(u32 id)
+{
+	return (id >> 16) * PLACES_PER_SPACE + (u16)id;
 }
 
-static int id_place_make(struct memslots *s, unsigned int id)
+/* Where a slot is noted, or NULL: there was never one near that place. */
+static struct memslot **noted_at(struct memslots *s, unsigned int place)
 {
-	struct memslot ***page = &s->by_id[id / MEMSLOTS_PER_PAGE];
+	struct memslot **page = s->by_id[place / MEMSLOTS_PER_PAGE];
+
+	return page ? page + place % MEMSLOTS_PER_PAGE : NULL;
+}
+
+/* Of a slot whose place was made. */
+static struct memslot **noted(struct memslots *s, const struct memslot *slot)
+{
+	return noted_at(s, place_of(slot->id));
+}
+
+static int make_place(struct memslots *s, const struct memslot *slot)
+{
+	struct memslot ***page = &s->by_id[place_of(slot->id) / MEMSLOTS_PER_PAGE];
 
 	if (!*page)
 		*page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
@@ -91,38 +107,47 @@ static int id_place_make(struct memslots *s, unsigned int id)
 }
 
 /**
- * memslot_by_id() - the slot that user space knows by a number
- * @vm:	the VM; its slots_lock is held
- * @id:	number
- *
- * Return: the slot or NULL.
+ * memslot_id_valid() - can there be a slot with such a number?
+ * @id: user space's: the address space in the upper half, the slot in the lower
  */
-struct memslot *memslot_by_id(struct vm *vm, unsigned int id)
+bool memslot_id_valid(u32 id)
 {
-	struct memslot **place;
-
-	if (id >= MEMSLOTS_MAX)
-		return NULL;
-	place = id_place(&vm->slots, array_index_nospec(id, MEMSLOTS_MAX));
-	return place ? *place : NULL;
+	return id >> 16 < MINIKVM_ADDRESS_SPACES && (u16)id < MEMSLOTS_MAX;
 }
 
 /**
- * memslots_next() - go through all slots
- * @vm:	the VM; its slots_lock is held, or nobody uses it any more
- * @id:	the number to begin with; that of the slot on return
+ * memslot_by_id() - the slot that user space knows by a number
+ * @vm:	the VM; its slots_lock is held
+ * @id:	number; any
  *
  * Return: the slot or NULL.
  */
-struct memslot *memslots_next(struct vm *vm, unsigned int *id)
+struct memslot *memslot_by_id(struct vm *vm, u32 id)
 {
-	struct memslot **place;
+	struct memslot **at;
 
-	while (*id < MEMSLOTS_MAX) {
-		place = id_place(&vm->slots, *id);
-		if (place && *place)
-			return *place;
-		*id = place ? *id + 1 : round_up(*id + 1, MEMSLOTS_PER_PAGE);
+	if (!memslot_id_valid(id))
+		return NULL;
+	at = noted_at(&vm->slots, array_index_nospec(place_of(id), PLACES));
+	return at ? *at : NULL;
+}
+
+/**
+ * memslots_next() - go through the slots of all spaces
+ * @vm:		the VM; its slots_lock is held, or nobody uses it any more
+ * @place:	where to begin: 0, or one behind the last; that of the slot on return
+ *
+ * Return: the slot or NULL.
+ */
+struct memslot *memslots_next(struct vm *vm, unsigned int *place)
+{
+	struct memslot **at;
+
+	while (*place < PLACES) {
+		at = noted_at(&vm->slots, *place);
+		if (at && *at)
+			return *at;
+		*place = at ? *place + 1 : round_up(*place + 1, MEMSLOTS_PER_PAGE);
 	}
 	return NULL;
 }
@@ -136,8 +161,10 @@ struct memslot *memslots_next(struct vm *vm, unsigned int *id)
 void memslots_init(struct vm *vm)
 {
 	struct memslots *s = &vm->slots;
+	unsigned int i;
 
-	seqcount_latch_init(&s->by_gfn.seq);
+	for (i = 0; i < MINIKVM_ADDRESS_SPACES; i++)
+		seqcount_latch_init(&s->by_gfn[i].seq);
 	rwlock_init(&s->hva_lock);
 	s->by_hva = RB_ROOT_CACHED;
 }
@@ -212,6 +239,7 @@ static void found(struct hva_walk *walk, const struct memslot *slot)
 	hva_t start = max(walk->start, slot->hva);
 	hva_t last = min(walk->end - 1, slot->hva + (slot->npages << PAGE_SHIFT) - 1);
 
+	walk->space = memslot_space(slot);
 	walk->first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
 	walk->last = slot->base_gfn + ((last - slot->hva) >> PAGE_SHIFT);
 	walk->at_hva = slot->hva;
@@ -222,7 +250,7 @@ static void found(struct hva_walk *walk, const struct memslot *slot)
  * memslots_next_in_hva() - walk the slots behind a range of host addresses
  * @vm:		the VM
  * @walk:	start and end given, all else zero; on true, first and last are
- *		the guest frames of the next slot whose memory is in the range
+ *		the guest frames, in space, of the next slot whose memory is in the range
  *
  * Slots may come and go between two calls. Each one that was there at the first
  * call, and still is, is seen once. One that came later is not seen: for who
@@ -259,8 +287,7 @@ static int check_region(const struct kvm_userspace_memory_region *r)
 	if (untagged_addr(r->userspace_addr) != r->userspace_addr ||
 	    !access_ok((void __user *)(unsigned long)r->userspace_addr, r->memory_size))
 		return -EINVAL;
-	/* One address space: SMM, which would have its own, is not offered. */
-	if (r->slot >= MEMSLOTS_MAX)
+	if (!memslot_id_valid(r->slot))
 		return -EINVAL;
 	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr)
 		return -EINVAL;
@@ -278,21 +305,22 @@ static int check_change(const struct memslot *old,
 	return 0;
 }
 
-static bool taken(struct vm *vm, gfn_t first, gfn_t last)
+static bool taken(struct vm *vm, unsigned int space, gfn_t first, gfn_t last)
 {
-	return first <= last && find_in(&vm->slots, first, last);
+	return first <= last && find_in(&vm->slots, space, first, last);
 }
 
 /* Is there another slot than @self, which may be NULL, at the place of @slot? */
 static bool overlaps(struct vm *vm, const struct memslot *slot, const struct memslot *self)
 {
 	gfn_t first = slot->base_gfn, last = memslot_last(slot);
+	unsigned int space = memslot_space(slot);
 
 	if (!self || self->base_gfn > last || memslot_last(self) < first)
-		return taken(vm, first, last);
+		return taken(vm, space, first, last);
 	/* They have the same size: one end sticks out. */
-	return first < self->base_gfn ? taken(vm, first, self->base_gfn - 1) :
-					taken(vm, memslot_last(self) + 1, last);
+	return first < self->base_gfn ? taken(vm, space, first, self->base_gfn - 1) :
+					taken(vm, space, memslot_last(self) + 1, last);
 }
 
 /* --- Publication: vm->slots_lock held. --- */
@@ -330,12 +358,12 @@ static void unlink_hva(struct vm *vm, struct memslot *slot)
 
 static void link_gfn(struct vm *vm, struct memslot *slot)
 {
-	latch_tree_insert(&slot->gfn_node, &vm->slots.by_gfn, &by_gfn_ops);
+	latch_tree_insert(&slot->gfn_node, &vm->slots.by_gfn[memslot_space(slot)], &by_gfn_ops);
 }
 
 static void unlink_gfn(struct vm *vm, struct memslot *slot)
 {
-	latch_tree_erase(&slot->gfn_node, &vm->slots.by_gfn, &by_gfn_ops);
+	latch_tree_erase(&slot->gfn_node, &vm->slots.by_gfn[memslot_space(slot)], &by_gfn_ops);
 }
 
 /* Pairs with vcpu_memslot(): the slots first, their generation then. */
@@ -372,7 +400,7 @@ static int check_place(struct vm *vm, const struct memslot *slot, const struct m
  */
 static void publish(struct vm *vm, struct memslot *slot)
 {
-	*id_place(&vm->slots, slot->id) = slot;
+	*noted(&vm->slots, slot) = slot;
 	link_hva(vm, slot);
 	link_gfn(vm, slot);
 }
@@ -384,7 +412,7 @@ static int create(struct vm *vm, const struct kvm_userspace_memory_region *r)
 
 	if (!slot)
 		return -ENOMEM;
-	ret = check_place(vm, slot, NULL) ?: id_place_make(&vm->slots, slot->id);
+	ret = check_place(vm, slot, NULL) ?: make_place(&vm->slots, slot);
 	if (!ret && memslot_logged(slot))
 		ret = dirty_log_alloc(vm, slot);
 	if (ret) {
@@ -407,13 +435,13 @@ static void retire(struct vm *vm)
 /* Nobody makes new mappings of it. */
 static void zap(struct vm *vm, const struct memslot *slot)
 {
-	mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
+	mmu_zap(vm, memslot_space(slot), slot->base_gfn, memslot_last(slot), true);
 }
 
 static void delete(struct vm *vm, struct memslot *slot)
 {
 	unlink_gfn(vm, slot);
-	*id_place(&vm->slots, slot->id) = NULL;
+	*noted(&vm->slots, slot) = NULL;
 	retire(vm);
 	zap(vm, slot);
 	unlink_hva(vm, slot);
@@ -434,7 +462,7 @@ static void move(struct vm *vm, struct memslot *old, struct memslot *new)
 /* Same place, other flags: the guest finds the one slot or the other, never none. */
 static void change_flags(struct vm *vm, struct memslot *old, struct memslot *new)
 {
-	*id_place(&vm->slots, new->id) = new;
+	*noted(&vm->slots, new) = new;
 	replace_hva(vm, old, new);
 	link_gfn(vm, new);
 	unlink_gfn(vm, old);

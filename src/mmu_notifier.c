@@ -95,7 +95,7 @@ static int age(struct mmu_notifier *mn, hva_t start, hva_t end, bool clear)
 	bool young = false;
 
 	while (memslots_next_in_hva(vm, &walk))
-		young |= mmu_age(vm, walk.first, walk.last, clear);
+		young |= mmu_age(vm, walk.space, walk.first, walk.last, clear);
 	return young;
 }
 

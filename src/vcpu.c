@@ -104,7 +104,7 @@ struct memslot *vcpu_memslot_anew(struct vcpu *vcpu, gfn_t gfn)
 {
 	struct memslot_cache *cache = &vcpu->slot_cache;
 	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
-	struct memslot *slot = memslot_find(vcpu->vm, gfn);
+	struct memslot *slot = memslot_find(vcpu->vm, vcpu->space, gfn);
 
 	if (cache->generation != generation)
 		*cache = (struct memslot_cache){ .generation = generation, .hole = NO_GFN };

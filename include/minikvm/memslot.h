@@ -6,6 +6,9 @@
  * A slot never changes once it is published: a change of flags, place or size
  * publishes a new struct and frees the old one after a grace period. Readers
  * hold vm->srcu for as long as they use a slot; writers hold vm->slots_lock.
+ *
+ * A VM has MINIKVM_ADDRESS_SPACES address spaces, each with slots of its own:
+ * what a vCPU sees of memory depends on the space that it is in (vcpu->space).
  */
 #ifndef MINIKVM_MEMSLOT_H
 #define MINIKVM_MEMSLOT_H
@@ -17,9 +20,13 @@
 #include <linux/rbtree_latch.h>
 #include <linux/spinlock.h>
 #include <minikvm/types.h>
+#include <kvm_types.h>
 
-/* As many as KVM says it has: 15 bits of slot id, less its private three. */
+/* Of each space, as many as KVM says it has: 15 bits of slot id, less its private three. */
 #define MEMSLOTS_MAX	32764
+
+/* The space that a vCPU begins in, and in which the module's own data for a guest are. */
+#define SPACE_MAIN	0
 
 struct dirty_log;
 
@@ -28,7 +35,7 @@ struct memslot {
 	unsigned long npages;
 	hva_t hva;
 	u32 flags;			/* KVM_MEM_* */
-	u16 id;
+	u32 id;				/* user space's number: its space is the upper half */
 	struct dirty_log *log;		/* NULL: not logged */
 	struct latch_tree_node gfn_node;
 	struct interval_tree_node hva_node;
@@ -36,13 +43,14 @@ struct memslot {
 };
 
 #define MEMSLOTS_PER_PAGE	(PAGE_SIZE / sizeof(struct memslot *))
+#define MEMSLOT_PAGES		DIV_ROUND_UP(MEMSLOTS_MAX, MEMSLOTS_PER_PAGE)
 
 struct memslots {
-	struct latch_tree_root by_gfn;	/* readers: vm->srcu */
-	/* Pages of pointers, each there from the first slot in it on. slots_lock. */
-	struct memslot **by_id[DIV_ROUND_UP(MEMSLOTS_MAX, MEMSLOTS_PER_PAGE)];
+	struct latch_tree_root by_gfn[MINIKVM_ADDRESS_SPACES];	/* readers: vm->srcu */
+	/* Pages of pointers, space after space; each there from its first slot on. slots_lock. */
+	struct memslot **by_id[MINIKVM_ADDRESS_SPACES * MEMSLOT_PAGES];
 	rwlock_t hva_lock;		/* guards by_hva */
-	struct rb_root_cached by_hva;
+	struct rb_root_cached by_hva;	/* of all spaces */
 	u64 hva_serials;		/* counts who came into by_hva */
 	u64 generation;			/* moves with every change, after it */
 };
@@ -68,6 +76,11 @@ static inline bool memslot_logged(const struct memslot *slot)
 	return slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 }
 
+static inline unsigned int memslot_space(const struct memslot *slot)
+{
+	return slot->id >> 16;
+}
+
 static inline gfn_t memslot_last(const struct memslot *slot)
 {
 	return slot->base_gfn + slot->npages - 1;
@@ -85,6 +98,7 @@ struct memslot_cache {
 /* A walk of memslots_next_in_hva(): the range, and the place of what was found last. */
 struct hva_walk {
 	hva_t start, end;		/* bytes; @end is not in it */
+	unsigned int space;
 	gfn_t first, last;
 	hva_t at_hva;			/* slot->hva, slot->hva_serial */
 	u64 at_serial;
@@ -94,9 +108,10 @@ struct hva_walk {
 void memslots_init(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 int memslot_set(struct vm *vm, const struct kvm_userspace_memory_region *r);
-struct memslot *memslot_find(struct vm *vm, gfn_t gfn);
-struct memslot *memslot_by_id(struct vm *vm, unsigned int id);
-struct memslot *memslots_next(struct vm *vm, unsigned int *id);
+struct memslot *memslot_find(struct vm *vm, unsigned int space, gfn_t gfn);
+bool memslot_id_valid(u32 id);
+struct memslot *memslot_by_id(struct vm *vm, u32 id);
+struct memslot *memslots_next(struct vm *vm, unsigned int *place);
 bool memslots_next_in_hva(struct vm *vm, struct hva_walk *walk);
 
 #endif

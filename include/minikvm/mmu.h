@@ -13,14 +13,14 @@ void mmu_slot_created(struct vm *vm, struct memslot *slot);
 void mmu_slot_flags_changed(struct vm *vm, struct memslot *from, struct memslot *to);
 
 gfn_t mmu_max_gfn(void);		/* no slot may reach beyond it */
-/* No mapping of [first, last] is in any table or TLB on return. */
-void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep);
+/* No mapping of a space's [first, last] is in any table or TLB on return. */
+void mmu_zap(struct vm *vm, unsigned int space, gfn_t first, gfn_t last, bool may_sleep);
 /* The same of all that slots have at host addresses, bytes [start, end). */
 void mmu_zap_hva(struct vm *vm, hva_t start, hva_t end, bool may_sleep);
-/* Test, and if @clear clear, the accessed bits of [first, last]. */
-bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear);
-/* The next write to each of the frames @base + bit of @mask is seen, after a flush. */
-void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask);
+/* Test, and if @clear clear, the accessed bits of a space's [first, last]. */
+bool mmu_age(struct vm *vm, unsigned int space, gfn_t first, gfn_t last, bool clear);
+/* The next write to each of @slot's frames @base + bit of @mask is seen, after a flush. */
+void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t base, u64 mask);
 /* Pages that one exit may log, beside those that the module writes itself. */
 unsigned int mmu_dirty_burst(void);
 void mmu_dirty_sync(struct vm *vm);	/* before a log is read */

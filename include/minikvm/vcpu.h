@@ -45,6 +45,7 @@ struct vcpu {
 	atomic_t mode;			/* enum vcpu_mode */
 	unsigned long requests;
 	u64 tlb_gen;			/* vm->tlb_gen that our last flush covers */
+	unsigned int space;		/* which of the VM's address spaces it is in */
 	struct memslot_cache slot_cache;	/* its thread's own: vcpu_memslot() */
 	struct dirty_ring dirty_ring;
 	struct mutex lock;		/* held by each vCPU ioctl */

@@ -33,7 +33,8 @@ static const struct mode {
 	{ "5-level paging", X86_CR4_PAE | X86_CR4_LA57, EFER_LMA | EFER_NX, 5, 9, 8 },
 };
 
-int guest_cmpxchg(struct vcpu *v, gpa_t gpa, void *old, const void *new, unsigned int len)
+int guest_cmpxchg(struct vcpu *v, unsigned int space, gpa_t gpa, void *old, const void *new,
+		  unsigned int len)
 {
 	void *at = memory + gpa;
 
@@ -53,7 +54,7 @@ int guest_cmpxchg(struct vcpu *v, gpa_t gpa, void *old, const void *new, unsigne
 	return 0;
 }
 
-int guest_write(struct vcpu *v, gpa_t gpa, const void *data, size_t len)
+int guest_write(struct vcpu *v, unsigned int space, gpa_t gpa, const void *data, size_t len)
 {
 	assert(gpa + len <= sizeof(memory));
 	memcpy(memory + gpa, data, len);

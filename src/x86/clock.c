@@ -503,7 +503,7 @@ static u32 effective_khz(struct vcpu *vcpu)
 static int put_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = guest_write(vcpu, gpa, data, len);
+	int r = guest_write(vcpu, SPACE_MAIN, gpa, data, len);
 
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
@@ -512,7 +512,7 @@ static int put_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, size_t len)
 static int get_guest(struct vcpu *vcpu, gpa_t gpa, void *data, size_t len)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = guest_read(vcpu->vm, gpa, data, len);
+	int r = guest_read(vcpu->vm, SPACE_MAIN, gpa, data, len);
 
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
@@ -810,7 +810,8 @@ static bool take_preempted(struct vcpu *vcpu, u8 seen)
 {
 	const u8 running = 0;
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = guest_cmpxchg(vcpu, preempted_gpa(&vcpu->arch.pv), &seen, &running, sizeof(seen));
+	int r = guest_cmpxchg(vcpu, SPACE_MAIN, preempted_gpa(&vcpu->arch.pv), &seen, &running,
+			      sizeof(seen));
 
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r == -EAGAIN || (!r && (seen & KVM_VCPU_FLUSH_TLB));

@@ -131,18 +131,22 @@ static int unusable(struct emul *e, const struct piece *p, bool write)
 
 static int read_piece(struct emul *e, const struct piece *p, void *buf)
 {
+	struct vcpu *vcpu = emul_vcpu(e);
+
 	if (!p->memory)
 		return mmio(e, p->gpa, buf, p->len, false);
-	if (guest_read(emul_vcpu(e)->vm, p->gpa, buf, p->len))
+	if (guest_read(vcpu->vm, vcpu->space, p->gpa, buf, p->len))
 		return unusable(e, p, false);
 	return EMUL_OK;
 }
 
 static int write_piece(struct emul *e, const struct piece *p, const void *buf)
 {
+	struct vcpu *vcpu = emul_vcpu(e);
+
 	if (!p->memory)
 		return mmio(e, p->gpa, (void *)buf, p->len, true);
-	if (guest_write(emul_vcpu(e), p->gpa, buf, p->len))
+	if (guest_write(vcpu, vcpu->space, p->gpa, buf, p->len))
 		return unusable(e, p, true);
 	return EMUL_OK;
 }
@@ -205,15 +209,16 @@ static bool lock_is_split(gpa_t gpa, unsigned int len)
 static int op_cmpxchg(struct emul *e, u64 la, const void *old, const void *new,
 		      unsigned int len, enum emul_access as)
 {
+	struct vcpu *vcpu = emul_vcpu(e);
 	struct piece p[2];
-	int rc = locate_all(e, la, len, access_rights(emul_vcpu(e), true, as), p);
+	int rc = locate_all(e, la, len, access_rights(vcpu, true, as), p);
 
 	if (rc)
 		return rc;
 	/* No bus locks two pages, or a device: write what a CPU would. */
 	if (p[1].len || !p[0].memory || lock_is_split(p[0].gpa, len))
 		return op_write(e, la, new, len, as);
-	rc = guest_cmpxchg(emul_vcpu(e), p[0].gpa, (void *)old, new, len);
+	rc = guest_cmpxchg(vcpu, vcpu->space, p[0].gpa, (void *)old, new, len);
 	if (rc == -EAGAIN)
 		return EMUL_AGAIN;
 	return rc ? unusable(e, &p[0], true) : EMUL_OK;

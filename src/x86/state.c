@@ -87,7 +87,7 @@ bool pdptrs_read(struct vcpu *vcpu, u64 cr3, u64 *pdptrs)
 	int i, idx, r;
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = guest_read(vcpu->vm, cr3 & 0xffffffe0, pdptrs, 4 * sizeof(*pdptrs));
+	r = guest_read(vcpu->vm, vcpu->space, cr3 & 0xffffffe0, pdptrs, 4 * sizeof(*pdptrs));
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r)
 		return false;

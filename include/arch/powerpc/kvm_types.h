@@ -9,4 +9,7 @@
 #define MINIKVM_MEMCACHE_OBJECTS	32
 #define MINIKVM_MEMCACHE_GFP		GFP_KERNEL_ACCOUNT
 
+/* One: all that a vCPU can address. */
+#define MINIKVM_ADDRESS_SPACES	1
+
 #endif

@@ -10,4 +10,7 @@
 #define MINIKVM_MEMCACHE_OBJECTS	40
 #define MINIKVM_MEMCACHE_GFP		GFP_KERNEL_ACCOUNT
 
+/* One: all that a vCPU can address. */
+#define MINIKVM_ADDRESS_SPACES	1
+
 #endif

@@ -25,7 +25,7 @@ static gpa_t word_gpa(struct vcpu *vcpu)
 static int word_write(struct vcpu *vcpu, u8 value)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = guest_write(vcpu, word_gpa(vcpu), &value, sizeof(value));
+	int r = guest_write(vcpu, SPACE_MAIN, word_gpa(vcpu), &value, sizeof(value));
 
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
@@ -34,7 +34,7 @@ static int word_write(struct vcpu *vcpu, u8 value)
 static int word_read(struct vcpu *vcpu, u8 *value)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = guest_read(vcpu->vm, word_gpa(vcpu), value, sizeof(*value));
+	int r = guest_read(vcpu->vm, SPACE_MAIN, word_gpa(vcpu), value, sizeof(*value));
 
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
@@ -82,7 +82,7 @@ void pv_eoi_collect(struct vcpu *vcpu)
 
 static bool writable_memory(struct vm *vm, gfn_t gfn)
 {
-	const struct memslot *slot = memslot_find(vm, gfn);
+	const struct memslot *slot = memslot_find(vm, SPACE_MAIN, gfn);
 
 	return slot && !memslot_read_only(slot);
 }

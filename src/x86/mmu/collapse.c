@@ -105,7 +105,7 @@ static void allow_writes(struct run *run, struct memslot *slot)
 /* One region: what became of it. vm->srcu is held, the VMM's mm is ours. */
 static enum mmu_stat collapse_region(struct run *run, int level)
 {
-	struct memslot *slot = memslot_find(run->vm, run->gfn);
+	struct memslot *slot = memslot_find(run->vm, SPACE_MAIN, run->gfn);
 	struct host_page hp;
 	unsigned long seq;
 	bool done;

@@ -68,7 +68,7 @@ static int mark_entry(struct walk *w, gpa_t gpa, u64 entry, u64 bits)
 
 	if (likely(new == entry))
 		return 0;
-	r = guest_cmpxchg(w->vcpu, gpa, &entry, &new, w->pae ? 8 : 4);
+	r = guest_cmpxchg(w->vcpu, w->vcpu->space, gpa, &entry, &new, w->pae ? 8 : 4);
 	/* A table in ROM stays as it is. */
 	return r == -EAGAIN ? r : 0;
 }
@@ -437,7 +437,7 @@ int guest_write_virt(struct vcpu *vcpu, gva_t gva, const void *data,
 		r = guest_translate(vcpu, gva, access, &gpa, fault);
 		if (r)
 			return r;
-		if (guest_write(vcpu, gpa, data, n))
+		if (guest_write(vcpu, vcpu->space, gpa, data, n))
 			return -ENXIO;
 		gva += n;
 		data += n;

@@ -219,6 +219,7 @@ static void zap_end(struct zap *z)
 /**
  * mmu_zap() - no mapping of some guest frames is in any table or TLB on return
  * @vm:		the VM
+ * @space:	which of its address spaces
  * @first:	first frame
  * @last:	last frame
  * @may_sleep:	the lock may be given up and the CPU as well
@@ -228,7 +229,7 @@ static void zap_end(struct zap *z)
  *
  * Context: as @may_sleep says; interrupts on.
  */
-void mmu_zap(struct vm *vm, gfn_t first, gfn_t last, bool may_sleep)
+void mmu_zap(struct vm *vm, unsigned int space, gfn_t first, gfn_t last, bool may_sleep)
 {
 	struct zap z = { .vm = vm, .tables = DEAD_TABLES_INIT(z.tables) };
 
@@ -270,7 +271,7 @@ void mmu_zap_hva(struct vm *vm, hva_t start, hva_t end, bool may_sleep)
 void mmu_slot_created(struct vm *vm, struct memslot *slot)
 {
 	if (spte_bits.mmio)
-		mmu_zap(vm, slot->base_gfn, memslot_last(slot), true);
+		mmu_zap(vm, memslot_space(slot), slot->base_gfn, memslot_last(slot), true);
 }
 
 /* --- Ageing. --- */
@@ -297,17 +298,18 @@ static gfn_t age_step(struct mmu *mmu, gfn_t gfn, bool clear, bool *young)
 }
 
 /* Forgotten is then what is not mapped any more. */
-static bool age_by_zapping(struct vm *vm, gfn_t first, gfn_t last)
+static bool age_by_zapping(struct vm *vm, unsigned int space, gfn_t first, gfn_t last)
 {
 	s64 gen = atomic64_read(&vm->tlb_gen);
 
-	mmu_zap(vm, first, last, false);
+	mmu_zap(vm, space, first, last, false);
 	return atomic64_read(&vm->tlb_gen) != gen;
 }
 
 /**
  * mmu_age() - were some guest frames used lately?
  * @vm:		the VM
+ * @space:	which of its address spaces
  * @first:	first frame
  * @last:	last frame
  * @clear:	forget it. TLBs are not flushed, as the host itself does not on
@@ -315,13 +317,13 @@ static bool age_by_zapping(struct vm *vm, gfn_t first, gfn_t last)
  *
  * Context: does not sleep.
  */
-bool mmu_age(struct vm *vm, gfn_t first, gfn_t last, bool clear)
+bool mmu_age(struct vm *vm, unsigned int space, gfn_t first, gfn_t last, bool clear)
 {
 	bool young = false;
 	gfn_t gfn = first;
 
 	if (clear && !spte_bits.accessed)
-		return age_by_zapping(vm, first, last);
+		return age_by_zapping(vm, space, first, last);
 	last = min(last, mmu_max_gfn());
 	read_lock(&vm->mmu_lock);
 	while (gfn <= last && (clear || !young))

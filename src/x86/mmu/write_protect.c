@@ -205,6 +205,7 @@ static void take_right(u64 *sptep, int level)
 /**
  * mmu_write_protect() - the next write to some frames of a logged slot is seen
  * @vm:		the VM; its slots_lock is held
+ * @slot:	the slot
  * @base:	frame of bit 0
  * @mask:	which frames
  *
@@ -212,7 +213,7 @@ static void take_right(u64 *sptep, int level)
  *
  * Context: any but interrupts.
  */
-void mmu_write_protect(struct vm *vm, gfn_t base, u64 mask)
+void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t base, u64 mask)
 {
 	unsigned long bits = mask;
 	u64 *sptep = NULL;

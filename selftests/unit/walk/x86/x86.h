@@ -38,6 +38,7 @@ struct walk_memo {
 
 struct vcpu {
 	struct vm *vm;
+	unsigned int space;
 	struct vcpu_arch {
 		u64 cr0, cr3, cr4, efer, rflags;
 		u32 pkru;
