@@ -84,6 +84,67 @@ static bool guest_read_is_mmio(struct vcpu *vcpu, u64 gpa)
 	return guest_var(vcpu->vm, job).value == MMIO_MAGIC;
 }
 
+/* ---- address spaces: the same frames, other slots ---- */
+
+#define SECOND(slot)	(1u << 16 | (slot))
+
+TEST_F(slots, address_spaces)
+{
+	struct vm *vm = self->vm;
+	char *mem = map_memory(8 * PAGE_SIZE);
+	const u64 P = PAGE_SIZE;
+	unsigned int max = check_extension(KVM_CAP_NR_MEMSLOTS);
+
+	ASSERT_EQ(2, check_extension(KVM_CAP_MULTI_ADDRESS_SPACE));
+	*(u64 *)mem = 0x11;
+	*(u64 *)(mem + 4 * P) = 0x22;
+	/* one number, one place; each space keeps to itself */
+	ASSERT_EQ(0, vm_set_slot(vm, 1, 0, BASE, 4 * P, mem));
+	ASSERT_EQ(0, vm_set_slot(vm, SECOND(1), 0, BASE, 4 * P, mem + 4 * P));
+	EXPECT_EQ(EEXIST, vm_set_slot(vm, SECOND(2), 0, BASE + P, P, mem));
+	EXPECT_EQ(EEXIST, vm_set_slot(vm, 2, 0, BASE + P, P, mem));
+	EXPECT_EQ(EINVAL, vm_set_slot(vm, SECOND(1), 0, BASE, 2 * P, mem + 4 * P));
+	EXPECT_EQ(EINVAL, vm_set_slot(vm, SECOND(max), 0, BASE + 8 * P, P, mem));
+	ASSERT_EQ(0, vm_set_slot(vm, SECOND(max - 1), 0, BASE + 8 * P, P, mem));
+	EXPECT_EQ(EINVAL, vm_set_slot(vm, max - 1, 0, BASE, 0, mem));
+	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE + 8 * P));
+	EXPECT_EQ(0x11, guest_read(self->vcpu, BASE));
+	/* what becomes of the one is nothing to the other */
+	ASSERT_EQ(0, vm_set_slot(vm, SECOND(1), 0, BASE + 16 * P, 4 * P, mem + 4 * P));
+	EXPECT_EQ(0x11, guest_read(self->vcpu, BASE));
+	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE + 16 * P));
+	ASSERT_EQ(0, vm_set_slot(vm, 1, 0, BASE, 0, mem));
+	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE));
+	ASSERT_EQ(0, vm_set_slot(vm, SECOND(1), 0, BASE, 4 * P, mem + 4 * P));
+	EXPECT_TRUE(guest_read_is_mmio(self->vcpu, BASE));
+	EXPECT_EQ(EINVAL, vm_set_slot(vm, 1, 0, BASE, 0, mem));
+	EXPECT_EQ(0, vm_set_slot(vm, SECOND(1), 0, BASE, 0, mem));
+	EXPECT_EQ(EINVAL, vm_set_slot(vm, SECOND(1), 0, BASE, 0, mem));
+}
+
+/* A slot of the second space has a log of its own; nobody writes there. */
+TEST_F(slots, address_spaces_log)
+{
+	struct vm *vm = self->vm;
+	char *mem = map_memory(4 * PAGE_SIZE);
+	u64 bitmap = ~0ull;
+	struct kvm_dirty_log log = { .slot = SECOND(1), .dirty_bitmap = &bitmap };
+
+	ASSERT_EQ(0, vm_set_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, 4 * PAGE_SIZE, mem));
+	EXPECT_EQ(ENOENT, ioctl_errno(vm->fd, KVM_GET_DIRTY_LOG, &log));
+	ASSERT_EQ(0, vm_set_slot(vm, SECOND(1), KVM_MEM_LOG_DIRTY_PAGES, BASE, 4 * PAGE_SIZE, mem));
+	guest_write(self->vcpu, BASE + PAGE_SIZE, 1);
+	EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_GET_DIRTY_LOG, &log));
+	EXPECT_EQ(0, bitmap);
+	log.slot = 1;
+	EXPECT_EQ(0, ioctl_errno(vm->fd, KVM_GET_DIRTY_LOG, &log));
+	EXPECT_EQ(2, bitmap);
+	log.slot = 2u << 16 | 1;
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_GET_DIRTY_LOG, &log));
+	log.slot = SECOND(0xffff);
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_GET_DIRTY_LOG, &log));
+}
+
 /* ---- what is refused ---- */
 
 TEST_F(slots, refused)

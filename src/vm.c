@@ -366,6 +366,9 @@ static const struct { long cap, value; } extensions[] = {
 	{ KVM_CAP_READONLY_MEM,			1 },
 	{ KVM_CAP_SYNC_MMU,			1 },
 	{ KVM_CAP_NR_MEMSLOTS,			MEMSLOTS_MAX },
+	/* Said only where there is more than one. */
+	{ KVM_CAP_MULTI_ADDRESS_SPACE,
+	  MINIKVM_ADDRESS_SPACES > 1 ? MINIKVM_ADDRESS_SPACES : 0 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA,		1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM,		1 },
 	{ KVM_CAP_ENABLE_CAP_VM,		1 },

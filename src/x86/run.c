@@ -32,9 +32,16 @@ static int triple_fault(struct vcpu *vcpu)
 	return 0;
 }
 
+/* Not before each entry, but when a vCPU is new or has come into another address space. */
 static int load_root(struct vcpu *vcpu)
 {
-	static_call(vendor_load_root)(vcpu, vcpu->vm->arch.root);
+	hpa_t root = mmu_root(vcpu->vm, vcpu->space);
+
+	if (unlikely(!root)) {
+		vcpu_request(vcpu, VCPU_REQ_LOAD_ROOT);
+		return -ENOMEM;
+	}
+	static_call(vendor_load_root)(vcpu, root);
 	return 1;
 }
 

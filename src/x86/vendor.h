@@ -117,7 +117,7 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(apic_irqs,		void,	(struct vcpu *vcpu, u8 pending, u8 in_service)) \
 	/* 256 bits: an EOI of which vectors is an EXIT_EOI. */ \
 	V(apic_eoi_exits,	void,	(struct vcpu *vcpu, const u64 *vectors)) \
-	/* The second-level root; called when the vm has a new one. */ \
+	/* Another second-level root; nothing that the TLB has of it from before is believed. */ \
 	V(load_root,		void,	(struct vcpu *vcpu, hpa_t root)) \
 	/* All of this vcpu's guest translations, before its next entry. */ \
 	V(tlb_flush,		void,	(struct vcpu *vcpu)) \

@@ -168,7 +168,6 @@ struct vm_arch {
 	u32 bsp_id;
 
 	/* MMU: x86/mmu/ */
-	hpa_t root;
 	struct mmu *mmu;
 	bool has_device;			/* a page that is no memory was mapped, once */
 
@@ -258,7 +257,7 @@ enum vcpu_arch_request {
 	VCPU_REQ_SCAN_IOAPIC,		/* EOI exit map is out of date */
 	VCPU_REQ_IOAPIC_EOI,		/* split irqchip: EOI for user space */
 	VCPU_REQ_MSR_FILTER,		/* pass-through MSRs are out of date */
-	VCPU_REQ_LOAD_ROOT,		/* the MMU has a new root */
+	VCPU_REQ_LOAD_ROOT,		/* it is in another address space than its root */
 	VCPU_REQS
 };
 

@@ -11,6 +11,6 @@
 #define MINIKVM_MEMCACHE_GFP		GFP_KERNEL_ACCOUNT
 
 /* One: all that a vCPU can address. */
-#define MINIKVM_ADDRESS_SPACES	1
+#define MINIKVM_ADDRESS_SPACES	2
 
 #endif

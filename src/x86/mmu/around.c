@@ -40,11 +40,12 @@ static bool set_unused_leaf(u64 *sptep, struct page *page, bool write)
 }
 
 /* mmu_lock is held for read, and the pages are not stale. */
-static void map_after(struct mmu *mmu, gfn_t gfn, struct page **pages, unsigned int n, bool write)
+static void map_after(struct mmu *mmu, unsigned int space, gfn_t gfn, struct page **pages,
+		      unsigned int n, bool write)
 {
 	unsigned int i, mapped = 0;
 	int level;
-	u64 *sptep = tdp_last_entry(mmu, gfn, &level);
+	u64 *sptep = tdp_last_entry(tdp_root(mmu, space), gfn, &level);
 
 	if (level != LEVEL_4K)
 		return;
@@ -76,7 +77,7 @@ void fault_around(struct mmu *mmu, struct memslot *slot, gfn_t gfn, bool write)
 		return;
 	read_lock(&mmu->vm->mmu_lock);
 	if (!invalidation_since(mmu->vm, seq, start, start + n * PAGE_SIZE))
-		map_after(mmu, gfn, pages, n, write);
+		map_after(mmu, memslot_space(slot), gfn, pages, n, write);
 	read_unlock(&mmu->vm->mmu_lock);
 	release_pages(pages, n);
 }

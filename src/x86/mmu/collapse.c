@@ -33,15 +33,17 @@ MODULE_PARM_DESC(collapse_delay_ms,
 struct run {
 	struct vm *vm;
 	struct mmu *mmu;
+	unsigned int space;
+	u64 *root;			/* its */
 	gfn_t gfn;			/* where to go on */
 	unsigned int seen;		/* in this batch */
 	struct dead_tables tables;	/* replaced, not yet flushed */
 };
 
 /* mmu_lock is held. The entry at @level on the way to @gfn, if it is a table. */
-static u64 *table_entry(struct mmu *mmu, gfn_t gfn, int level)
+static u64 *table_entry(u64 *root, gfn_t gfn, int level)
 {
-	u64 *table = mmu->root, *sptep, spte;
+	u64 *table = root, *sptep, spte;
 	int l;
 
 	for (l = spte_bits.levels;; l--) {
@@ -57,7 +59,7 @@ static u64 *table_entry(struct mmu *mmu, gfn_t gfn, int level)
 
 static bool replace_locked(struct run *run, const struct host_page *hp, int level)
 {
-	u64 *sptep = table_entry(run->mmu, run->gfn, level);
+	u64 *sptep = table_entry(run->root, run->gfn, level);
 	u64 old;
 
 	if (!sptep)
@@ -86,7 +88,7 @@ static bool replace(struct run *run, struct memslot *slot, const struct host_pag
 /* The slot is not logged: nothing above the region needs to say otherwise. */
 static void allow_writes(struct run *run, struct memslot *slot)
 {
-	u64 *table = run->mmu->root, *sptep, spte;
+	u64 *table = run->root, *sptep, spte;
 	int level;
 
 	read_lock(&run->vm->mmu_lock);
@@ -105,7 +107,7 @@ static void allow_writes(struct run *run, struct memslot *slot)
 /* One region: what became of it. vm->srcu is held, the VMM's mm is ours. */
 static enum mmu_stat collapse_region(struct run *run, int level)
 {
-	struct memslot *slot = memslot_find(run->vm, SPACE_MAIN, run->gfn);
+	struct memslot *slot = memslot_find(run->vm, run->space, run->gfn);
 	struct host_page hp;
 	unsigned long seq;
 	bool done;
@@ -147,7 +149,7 @@ static bool find_small(struct run *run)
 
 	read_lock(&run->vm->mmu_lock);
 	while (run->gfn <= mmu_max_gfn()) {
-		tdp_last_entry(run->mmu, run->gfn, &level);
+		tdp_last_entry(run->root, run->gfn, &level);
 		found = level == LEVEL_4K;
 		if (found || need_resched())
 			break;
@@ -200,6 +202,16 @@ static bool batch_with_mm(struct run *run)
 	return run->gfn <= mmu_max_gfn();
 }
 
+/* A space that has no root yet has nothing to collapse. */
+static void collapse_space(struct run *run, unsigned int space)
+{
+	run->space = space;
+	run->root = tdp_root(run->mmu, space);
+	run->gfn = 0;
+	while (run->root && !READ_ONCE(run->mmu->ending) && batch_with_mm(run))
+		;
+}
+
 static void collapse(struct work_struct *work)
 {
 	struct mmu *mmu = container_of(to_delayed_work(work), struct mmu, collapse);
@@ -208,12 +220,13 @@ static void collapse(struct work_struct *work)
 		.mmu = mmu,
 		.tables = DEAD_TABLES_INIT(run.tables),
 	};
+	unsigned int space;
 
 	mmu_count(mmu, MMU_STAT_collapse_runs);
 	if (spte_bits.max_leaf == LEVEL_4K)
 		return;
-	while (!READ_ONCE(mmu->ending) && batch_with_mm(&run))
-		;
+	for (space = 0; space < MINIKVM_ADDRESS_SPACES; space++)
+		collapse_space(&run, space);
 }
 
 /**

@@ -3,7 +3,7 @@
  * debugfs: minikvm/<pid>-<n>/ has what a VM's MMU did and what its tables say.
  *
  *	mmu_stats	the counters, a line each
- *	mmu_tables	a walk: runs of frames that are mapped alike
+ *	mmu_tables	a walk: runs of frames that are mapped alike, space after space
  *	collapse_now	write anything: huge mappings are rebuilt at once
  *
  * Nothing here changes a table.
@@ -60,9 +60,9 @@ static void end_run(struct tables_walk *w)
 }
 
 /* Entries of tables that say no take the leaf's permission away. */
-static u64 effective(struct mmu *mmu, gfn_t gfn, int *level)
+static u64 effective(u64 *root, gfn_t gfn, int *level)
 {
-	u64 *table = mmu->root, spte, write = SPTE_WRITE;
+	u64 *table = root, spte, write = SPTE_WRITE;
 
 	for (*level = spte_bits.levels;; (*level)--) {
 		spte = READ_ONCE(*spte_ptr(table, gfn, *level));
@@ -86,7 +86,7 @@ static void add_entry(struct tables_walk *w, gfn_t gfn, u64 spte, int level)
 		w->pages[level]++;
 }
 
-static void walk_tables(struct mmu *mmu, struct tables_walk *w)
+static void walk_tables(struct mmu *mmu, u64 *root, struct tables_walk *w)
 {
 	gfn_t gfn = 0;
 	int level;
@@ -94,7 +94,7 @@ static void walk_tables(struct mmu *mmu, struct tables_walk *w)
 
 	read_lock(&mmu->vm->mmu_lock);
 	while (gfn <= mmu_max_gfn()) {
-		spte = effective(mmu, gfn, &level);
+		spte = effective(root, gfn, &level);
 		if (spte)
 			add_entry(w, gfn, spte, level);
 		gfn = level_next(gfn, level);
@@ -106,9 +106,19 @@ static void walk_tables(struct mmu *mmu, struct tables_walk *w)
 static int mmu_tables_show(struct seq_file *m, void *unused)
 {
 	struct tables_walk w = { .m = m };
+	struct mmu *mmu = m->private;
+	unsigned int space;
 
-	walk_tables(m->private, &w);
-	end_run(&w);
+	for (space = 0; space < MINIKVM_ADDRESS_SPACES; space++) {
+		u64 *root = tdp_root(mmu, space);
+
+		if (!root)
+			continue;
+		if (space != SPACE_MAIN)
+			seq_printf(m, "space %u\n", space);
+		walk_tables(mmu, root, &w);
+		end_run(&w);
+	}
 	seq_printf(m, "pages_4k %llu\npages_2m %llu\npages_1g %llu\n",
 		   w.pages[LEVEL_4K], w.pages[LEVEL_2M], w.pages[LEVEL_1G]);
 	return 0;

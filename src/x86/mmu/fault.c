@@ -18,6 +18,7 @@
 struct fault {
 	struct vcpu *vcpu;
 	struct mmu *mmu;
+	u64 *root;			/* of the vCPU's address space */
 	struct memslot *slot;
 	gfn_t gfn;
 	bool write, exec;
@@ -25,6 +26,12 @@ struct fault {
 	bool follows;			/* a 4K page that comes after a mapped one */
 	struct host_page host;
 };
+
+/* It has run there, or it would not fault. */
+static u64 *vcpu_root(struct vcpu *vcpu)
+{
+	return tdp_root(vcpu->vm->arch.mmu, vcpu->space);
+}
 
 /* --- Leaves. --- */
 
@@ -131,7 +138,7 @@ static bool set_leaf(struct fault *f, u64 *sptep, u64 old, int level)
 
 static bool install(struct fault *f)
 {
-	u64 *table = f->mmu->root, *sptep, spte;
+	u64 *table = f->root, *sptep, spte;
 	int level = spte_bits.levels;
 
 	for (;;) {
@@ -158,9 +165,9 @@ static bool install(struct fault *f)
 /* --- A write to what is only write-protected: no lock, no look at the host. --- */
 
 /* The leaf of @gfn, if all tables above it let it be written. */
-static u64 *writable_path(struct mmu *mmu, gfn_t gfn, int *level)
+static u64 *writable_path(u64 *root, gfn_t gfn, int *level)
 {
-	u64 *table = mmu->root, *sptep, spte;
+	u64 *table = root, *sptep, spte;
 
 	for (*level = spte_bits.levels;; (*level)--) {
 		sptep = spte_ptr(table, gfn, *level);
@@ -173,12 +180,12 @@ static u64 *writable_path(struct mmu *mmu, gfn_t gfn, int *level)
 	}
 }
 
-static bool fix_leaf(struct mmu *mmu, const struct memslot *slot, gfn_t gfn)
+static bool fix_leaf(u64 *root, const struct memslot *slot, gfn_t gfn)
 {
 	u64 *sptep, spte;
 	int level;
 
-	sptep = writable_path(mmu, gfn, &level);
+	sptep = writable_path(root, gfn, &level);
 	if (!sptep)
 		return false;
 	spte = READ_ONCE(*sptep);
@@ -198,7 +205,7 @@ static bool fast_fix(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 
 	/* Tables that were removed stay until this is over: reclaim.c. */
 	rcu_read_lock_sched();
-	fixed = fix_leaf(mmu, slot, gfn);
+	fixed = fix_leaf(vcpu_root(vcpu), slot, gfn);
 	rcu_read_unlock_sched();
 	if (!fixed)
 		return false;
@@ -212,7 +219,7 @@ static bool fast_fix(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 
 static void set_mmio(struct fault *f)
 {
-	u64 *table = f->mmu->root, *sptep, spte;
+	u64 *table = f->root, *sptep, spte;
 	int level;
 
 	for (level = spte_bits.levels;; level--) {
@@ -241,8 +248,10 @@ static noinline int no_slot(struct vcpu *vcpu, gfn_t gfn)
 {
 	/* As it was before vcpu_memslot() looked for the slot. */
 	u64 generation = vcpu->slot_cache.generation;
-	struct fault f = { .vcpu = vcpu, .mmu = vcpu->vm->arch.mmu, .gfn = gfn };
 	struct vm *vm = vcpu->vm;
+	struct fault f = {
+		.vcpu = vcpu, .mmu = vm->arch.mmu, .root = vcpu_root(vcpu), .gfn = gfn,
+	};
 
 	if (!spte_bits.mmio || gfn > mmu_max_gfn() ||
 	    memcache_topup(&vcpu->arch.table_cache, spte_bits.levels))
@@ -323,6 +332,7 @@ static noinline int fault_in(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn,
 	struct fault f = {
 		.vcpu = vcpu,
 		.mmu = vcpu->vm->arch.mmu,
+		.root = vcpu_root(vcpu),
 		.slot = slot,
 		.gfn = gfn,
 		.write = access & NPF_WRITE,

@@ -35,6 +35,7 @@ void mmu_vm_stop(struct vm *vm);
 void mmu_vm_destroy(struct vm *vm);
 int mmu_vcpu_init(struct vcpu *vcpu);
 void mmu_vcpu_destroy(struct vcpu *vcpu);
+hpa_t mmu_root(struct vm *vm, unsigned int space);
 
 /* vm->srcu held, may sleep. @access: NPF_*. */
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);

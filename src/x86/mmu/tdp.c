@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The second-level tables of a VM: their life, and what is done to a range of
- * them: removal and ageing. One root a VM, shared by all of its vCPUs.
+ * them: removal and ageing. One root for each address space of the VM, shared by
+ * all the vCPUs that are in it.
  *
  * Ranges are walked in steps of at most one table, each from the root, so that
  * the lock can be released between two steps whatever happens to the tables.
@@ -71,15 +72,15 @@ void spte_init(const struct spte_format *format)
 
 /**
  * tdp_last_entry() - where the walk to a frame ends
- * @mmu:	the VM's
+ * @root:	of the address space
  * @gfn:	the frame
  * @level:	the entry's: LEVEL_4K, or above it a huge leaf or nothing at all
  *
  * Context: mmu_lock held, or RCU.
  */
-u64 *tdp_last_entry(struct mmu *mmu, gfn_t gfn, int *level)
+u64 *tdp_last_entry(u64 *root, gfn_t gfn, int *level)
 {
-	u64 *table = mmu->root, *sptep, spte;
+	u64 *table = root, *sptep, spte;
 
 	for (*level = spte_bits.levels;; (*level)--) {
 		sptep = spte_ptr(table, gfn, *level);
@@ -102,6 +103,7 @@ gfn_t mmu_max_gfn(void)
 
 struct zap {
 	struct vm *vm;
+	u64 *root;
 	gfn_t last;
 	unsigned int ntables, nleaves;	/* removed */
 	unsigned int marked;		/* so many of them, by a mark after it */
@@ -151,7 +153,7 @@ static void zap_entries(struct zap *z, u64 *sptep, u64 *end)
  */
 static gfn_t zap_step(struct zap *z, gfn_t gfn)
 {
-	u64 *table = z->vm->arch.mmu->root, *sptep, *end, spte;
+	u64 *table = z->root, *sptep, *end, spte;
 	int level = spte_bits.levels;
 	gfn_t last;
 
@@ -199,11 +201,13 @@ static void zap_locked(struct zap *z, gfn_t gfn, bool may_sleep)
 	mark_removed(z);
 }
 
-static void zap_range(struct zap *z, gfn_t first, gfn_t last, bool may_sleep)
+static void zap_range(struct zap *z, unsigned int space, gfn_t first, gfn_t last, bool may_sleep)
 {
 	z->last = min(last, mmu_max_gfn());
 	write_lock(&z->vm->mmu_lock);
-	zap_locked(z, first, may_sleep);
+	z->root = tdp_root(z->vm->arch.mmu, space);
+	if (z->root)
+		zap_locked(z, first, may_sleep);
 	write_unlock(&z->vm->mmu_lock);
 }
 
@@ -233,7 +237,7 @@ void mmu_zap(struct vm *vm, unsigned int space, gfn_t first, gfn_t last, bool ma
 {
 	struct zap z = { .vm = vm, .tables = DEAD_TABLES_INIT(z.tables) };
 
-	zap_range(&z, first, last, may_sleep);
+	zap_range(&z, space, first, last, may_sleep);
 	zap_end(&z);
 }
 
@@ -256,7 +260,7 @@ void mmu_zap_hva(struct vm *vm, hva_t start, hva_t end, bool may_sleep)
 	if (!memslots_next_in_hva(vm, &walk))
 		return;
 	do {
-		zap_range(&z, walk.first, walk.last, may_sleep);
+		zap_range(&z, walk.space, walk.first, walk.last, may_sleep);
 		if (may_sleep)
 			cond_resched();
 	} while (memslots_next_in_hva(vm, &walk));
@@ -283,10 +287,10 @@ static bool spte_young(u64 spte)
 }
 
 /* Next frame; @young: there was a leaf that the guest used. */
-static gfn_t age_step(struct mmu *mmu, gfn_t gfn, bool clear, bool *young)
+static gfn_t age_step(u64 *root, gfn_t gfn, bool clear, bool *young)
 {
 	int level;
-	u64 *sptep = tdp_last_entry(mmu, gfn, &level);
+	u64 *sptep = tdp_last_entry(root, gfn, &level);
 	u64 spte = READ_ONCE(*sptep);
 
 	if (spte_young(spte)) {
@@ -321,13 +325,15 @@ bool mmu_age(struct vm *vm, unsigned int space, gfn_t first, gfn_t last, bool cl
 {
 	bool young = false;
 	gfn_t gfn = first;
+	u64 *root;
 
 	if (clear && !spte_bits.accessed)
 		return age_by_zapping(vm, space, first, last);
 	last = min(last, mmu_max_gfn());
 	read_lock(&vm->mmu_lock);
-	while (gfn <= last && (clear || !young))
-		gfn = age_step(vm->arch.mmu, gfn, clear, &young);
+	root = tdp_root(vm->arch.mmu, space);
+	while (root && gfn <= last && (clear || !young))
+		gfn = age_step(root, gfn, clear, &young);
 	read_unlock(&vm->mmu_lock);
 	return young;
 }
@@ -360,6 +366,50 @@ void mmu_exit(void)
 	reclaim_exit();
 }
 
+static u64 *root_alloc(void)
+{
+	u64 *root = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+	if (root)
+		table_set_level(root, spte_bits.levels);
+	return root;
+}
+
+static void root_free(u64 *root)
+{
+	set_page_private(virt_to_page(root), 0);
+	free_page((unsigned long)root);
+}
+
+/* Two vCPUs may come into a space at once: one of them makes its root. */
+static u64 *root_make(struct mmu *mmu, unsigned int space)
+{
+	u64 *root = root_alloc(), *other;
+
+	if (!root)
+		return NULL;
+	other = cmpxchg(&mmu->roots[space], NULL, root);
+	if (!other)
+		return root;
+	root_free(root);
+	return other;
+}
+
+/**
+ * mmu_root() - what hardware is given for an address space
+ * @vm:		the VM
+ * @space:	the space
+ *
+ * Context: sleeps, the first time. Return: the root's physical address with the
+ * bits of an entry; 0: no memory.
+ */
+hpa_t mmu_root(struct vm *vm, unsigned int space)
+{
+	u64 *root = tdp_root(vm->arch.mmu, space) ?: root_make(vm->arch.mmu, space);
+
+	return root ? __pa(root) | spte_bits.encrypt : 0;
+}
+
 /**
  * mmu_vm_init() - a new VM's tables, empty, and its notifier
  * @vm: of the current mm
@@ -376,12 +426,10 @@ int mmu_vm_init(struct vm *vm)
 	mmu->vm = vm;
 	spin_lock_init(&mmu->push_lock);
 	collapse_init(mmu);
-	mmu->root = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!mmu->root)
+	mmu->roots[SPACE_MAIN] = root_alloc();
+	if (!mmu->roots[SPACE_MAIN])
 		goto err_mmu;
-	table_set_level(mmu->root, spte_bits.levels);
 	vm->arch.mmu = mmu;
-	vm->arch.root = __pa(mmu->root) | spte_bits.encrypt;
 	/* Ahead of a new vCPU's 0, whose first entry therefore flushes. */
 	atomic64_set(&vm->tlb_gen, 1);
 	r = invalidation_init(vm);
@@ -392,8 +440,7 @@ int mmu_vm_init(struct vm *vm)
 
 err_root:
 	vm->arch.mmu = NULL;
-	set_page_private(virt_to_page(mmu->root), 0);
-	free_page((unsigned long)mmu->root);
+	root_free(mmu->roots[SPACE_MAIN]);
 err_mmu:
 	kfree(mmu);
 	return r;
@@ -418,7 +465,11 @@ void mmu_vm_stop(struct vm *vm)
  */
 void mmu_vm_destroy(struct vm *vm)
 {
-	reclaim_root(vm->arch.mmu->root);
+	unsigned int i;
+
+	for (i = 0; i < MINIKVM_ADDRESS_SPACES; i++)
+		if (vm->arch.mmu->roots[i])
+			reclaim_root(vm->arch.mmu->roots[i]);
 	kfree(vm->arch.mmu);
 	vm->arch.mmu = NULL;
 }

@@ -51,7 +51,8 @@ enum mmu_stat { MMU_STATS(S) NR_MMU_STATS };
 
 struct mmu {
 	struct vm *vm;
-	u64 *root;
+	/* Of each address space; all but SPACE_MAIN's: NULL until a vCPU is there. */
+	u64 *roots[MINIKVM_ADDRESS_SPACES];
 	spinlock_t push_lock;
 	atomic64_t tlb_done;		/* vm->tlb_gen that all vCPUs are past */
 	struct delayed_work collapse;
@@ -75,8 +76,18 @@ static inline u64 *spte_ptr(u64 *table, gfn_t gfn, int level)
 	return table + level_index(gfn, level);
 }
 
+/*
+ * The root of an address space, or NULL: nothing was ever mapped there. Who comes to remove
+ * something, with mmu_lock, may trust that as it may trust an empty entry: a root is there
+ * before the fault that is to see its invalidation takes the lock.
+ */
+static inline u64 *tdp_root(struct mmu *mmu, unsigned int space)
+{
+	return READ_ONCE(mmu->roots[space]);
+}
+
 /* tdp.c */
-u64 *tdp_last_entry(struct mmu *mmu, gfn_t gfn, int *level);
+u64 *tdp_last_entry(u64 *root, gfn_t gfn, int *level);
 int table_level(const u64 *table);
 void table_set_level(u64 *table, int level);
 

@@ -24,7 +24,9 @@
  * A vCPU acknowledges by setting its own generation only here, after its last
  * check: from this point on it enters, or hardware keeps the flush armed.
  * Vendors flush by themselves when a vCPU comes to a CPU that it did not run
- * on last.
+ * on last, and when it comes to another root (vendor_load_root): a flush, and
+ * the acknowledgement of it, is of the root that the vCPU is about to use. What
+ * hardware keeps of the other one is used by nobody until then.
  *
  * selftests/model/tlb.pml goes through all interleavings of this; who changes
  * the one changes the other.

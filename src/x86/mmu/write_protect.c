@@ -115,9 +115,9 @@ static int top_level(const struct memslot *slot)
 }
 
 /* Frames from @gfn on that one entry speaks for; nothing is there, or it is. */
-static gfn_t protect_one(struct mmu *mmu, gfn_t gfn, int top)
+static gfn_t protect_one(u64 *root, gfn_t gfn, int top)
 {
-	u64 *table = mmu->root, *sptep, spte;
+	u64 *table = root, *sptep, spte;
 	int level;
 
 	for (level = spte_bits.levels;; level--) {
@@ -140,10 +140,12 @@ static void protect_top(struct vm *vm, const struct memslot *slot)
 {
 	gfn_t gfn = slot->base_gfn;
 	int top = top_level(slot);
+	u64 *root;
 
 	write_lock(&vm->mmu_lock);
-	while (gfn <= memslot_last(slot))
-		gfn = protect_one(vm->arch.mmu, gfn, top);
+	root = tdp_root(vm->arch.mmu, memslot_space(slot));
+	while (root && gfn <= memslot_last(slot))
+		gfn = protect_one(root, gfn, top);
 	tlb_mark(vm);
 	write_unlock(&vm->mmu_lock);
 	mmu_tlb_flush_vm(vm);
@@ -216,18 +218,21 @@ static void take_right(u64 *sptep, int level)
 void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t base, u64 mask)
 {
 	unsigned long bits = mask;
-	u64 *sptep = NULL;
+	u64 *root, *sptep = NULL;
 	unsigned int bit;
 	gfn_t at = 0;
 	int level;
 
 	read_lock(&vm->mmu_lock);
+	root = tdp_root(vm->arch.mmu, memslot_space(slot));
+	if (!root)
+		bits = 0;
 	for_each_set_bit(bit, &bits, 64) {
 		gfn_t gfn = base + bit;
 
 		/* Neighbours share their table, or even the entry: one walk for all of them. */
 		if (!sptep || !same_entry(gfn, at, max(level, LEVEL_2M)))
-			sptep = tdp_last_entry(vm->arch.mmu, gfn, &level);
+			sptep = tdp_last_entry(root, gfn, &level);
 		else if (level == LEVEL_4K)
 			sptep += gfn - at;
 		else

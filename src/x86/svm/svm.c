@@ -308,6 +308,8 @@ static void load_root(struct vcpu *vcpu, hpa_t root)
 
 	vmcb->control.nested_cr3 = root;
 	vmcb_dirty(vmcb, CLEAN_NPT);
+	/* Of the root before, with the same ASID; and the protocol of tlb.c is of one root. */
+	svm_tlb_flush(vcpu);
 }
 
 /* SVM has none. */

@@ -191,6 +191,7 @@ static void load_root(struct vcpu *vcpu, hpa_t root)
 	if (vendor_caps.dirty_logging)
 		vmx->eptp |= VMX_EPTP_AD_ENABLE_BIT;
 	vmcs_write(EPT_POINTER, vmx->eptp);
+	/* What this CPU still has of an earlier stay there has missed flushes since: mmu/tlb.c. */
 	ept_flush(vmx->eptp);
 }
 
