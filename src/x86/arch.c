@@ -501,6 +501,7 @@ static const struct {
 	{ KVM_CAP_REINJECT_CONTROL,	1 },
 	{ KVM_CAP_NOP_IO_DELAY,		1 },
 	{ KVM_CAP_MP_STATE,		1 },
+	{ KVM_CAP_X86_SMM,		1 },
 	{ KVM_CAP_USER_NMI,		1 },
 	{ KVM_CAP_VCPU_EVENTS,		1 },
 	{ KVM_CAP_DEBUGREGS,		1 },

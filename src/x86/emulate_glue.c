@@ -773,6 +773,17 @@ int emulate_length(struct vcpu *vcpu)
 	return len;
 }
 
+/**
+ * emulate_is_rsm() - is the instruction at RIP an RSM?
+ * @vcpu: the vCPU, loaded; vm->srcu held
+ *
+ * Context: may sleep, for guest memory.
+ */
+bool emulate_is_rsm(struct vcpu *vcpu)
+{
+	return decode(vcpu) == EMUL_OK && vcpu->arch.emul.insn.id == EMUL_OP_RSM;
+}
+
 /* Which register a MOV to or from CR or DR names, where the exit did not. */
 static bool operand(struct vcpu *vcpu, const struct emul_insn *insn)
 {

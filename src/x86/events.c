@@ -326,6 +326,17 @@ static bool inject_any_exception(struct vcpu *vcpu)
 	return true;
 }
 
+/* Ahead of NMIs: SDM vol. 3, table 6-2. Behind what is being delivered. */
+static void take_pending_smi(struct vcpu *vcpu, bool busy)
+{
+	if (likely(!smm_open(vcpu)))
+		return;
+	if (busy)
+		vcpu_request(vcpu, VCPU_REQ_SMI_NEXT);
+	else
+		smm_enter(vcpu);
+}
+
 static bool nmi_open(struct vcpu *vcpu)
 {
 	return !static_call(vendor_get_nmi_mask)(vcpu) &&
@@ -428,7 +439,8 @@ static bool debugger_blocks(struct vcpu *vcpu)
  * @vcpu: the vCPU, loaded
  *
  * One event an entry: exceptions, then what was broken off, then NMIs and
- * interrupts (SDM vol. 3, table 6-2).
+ * interrupts (SDM vol. 3, table 6-2). An SMI comes ahead of those two, and is no
+ * event of the entry: the vCPU is in SMM by then. May sleep for it.
  */
 void events_inject(struct vcpu *vcpu)
 {
@@ -441,6 +453,7 @@ void events_inject(struct vcpu *vcpu)
 		request_users_window(vcpu);
 		return;
 	}
+	take_pending_smi(vcpu, done);
 	if (!done && !inject_pending_nmi(vcpu))
 		inject_pending_irq(vcpu);
 	lapic_hardware_sync(vcpu);
@@ -492,7 +505,7 @@ bool events_wake(struct vcpu *vcpu)
 
 	if (e->exception.pending || events_in_flight(vcpu))
 		return true;
-	if (READ_ONCE(vcpu->arch.pv.unhalted))
+	if (READ_ONCE(vcpu->arch.pv.unhalted) || smm_open(vcpu))
 		return true;
 	if ((e->nmi.pending || atomic_read(&e->nmi.queued)) &&
 	    !static_call(vendor_get_nmi_mask)(vcpu))
@@ -520,6 +533,31 @@ static void get_exception(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->exception.error_code = e->exception.error_code;
 }
 
+static void get_smi(struct vcpu *vcpu, struct kvm_vcpu_events *out)
+{
+	struct vcpu_events *e = &vcpu->arch.events;
+
+	if (vcpu_consume(vcpu, VCPU_REQ_SMI))
+		e->smi.pending = true;
+	out->smi.smm = in_smm(vcpu);
+	out->smi.pending = e->smi.pending;
+	out->smi.smm_inside_nmi = e->smi.inside_nmi;
+	out->smi.latched_init = vcpu->arch.lapic &&
+				test_bit(PENDING_INIT, &vcpu->arch.pending_init_sipi);
+	out->flags |= KVM_VCPUEVENT_VALID_SMM;
+}
+
+static void set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
+{
+	struct vcpu_events *e = &vcpu->arch.events;
+
+	smm_set(vcpu, in->smi.smm);
+	e->smi.pending = in->smi.pending;
+	e->smi.inside_nmi = in->smi.smm && in->smi.smm_inside_nmi;
+	if (vcpu->arch.lapic)
+		assign_bit(PENDING_INIT, &vcpu->arch.pending_init_sipi, in->smi.latched_init);
+}
+
 /**
  * events_get() - KVM_GET_VCPU_EVENTS
  * @vcpu:	the vCPU, loaded
@@ -538,6 +576,7 @@ int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->nmi.pending = e->nmi.pending;
 	out->nmi.masked = static_call(vendor_get_nmi_mask)(vcpu);
 	out->flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	get_smi(vcpu, out);
 	if (vcpu->vm->arch.triple_fault_event) {
 		out->triple_fault.pending = vcpu_requested(vcpu, VCPU_REQ_TRIPLE_FAULT);
 		out->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
@@ -562,9 +601,9 @@ static bool events_valid(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	if ((in->exception.injected || pending) &&
 	    (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
 		return false;
-	/* There is no SMM here, so nothing of it can be in progress. */
-	return !(in->flags & KVM_VCPUEVENT_VALID_SMM) ||
-	       !(in->smi.smm || in->smi.pending || in->smi.smm_inside_nmi);
+	/* INIT is latched in SMM, and comes behind an SMI: nobody waits for a SIPI there. */
+	return !(in->flags & KVM_VCPUEVENT_VALID_SMM) || !(in->smi.smm || in->smi.pending) ||
+	       vcpu->arch.mp_state != KVM_MP_STATE_INIT_RECEIVED;
 }
 
 static void set_exception_state(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
@@ -609,6 +648,8 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	e->nmi.pending = min_t(unsigned int, e->nmi.pending, nmis_at_most(vcpu));
 	if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->arch.lapic)
 		vcpu->arch.sipi_vector = in->sipi_vector;
+	if (in->flags & KVM_VCPUEVENT_VALID_SMM)
+		set_smi(vcpu, in);
 	if (in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		if (in->triple_fault.pending)
 			vcpu_request(vcpu, VCPU_REQ_TRIPLE_FAULT);

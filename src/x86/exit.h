@@ -38,6 +38,7 @@ enum exit_reason {
 	EXIT_MONITOR,
 	EXIT_MWAIT,
 	EXIT_XSETBV,
+	EXIT_RSM,
 	EXIT_UD_OPCODE,		/* an instruction this guest does not have: #UD */
 	EXIT_TASK_SWITCH,	/* exit.task */
 	EXIT_APIC_ACCESS,	/* exit.apic: virtualized APIC page */

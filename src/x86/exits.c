@@ -83,6 +83,11 @@ static int exit_ud(struct vcpu *vcpu)
 	return 1;
 }
 
+static int exit_rsm(struct vcpu *vcpu)
+{
+	return in_smm(vcpu) ? smm_leave(vcpu) : exit_ud(vcpu);
+}
+
 static int exit_gp(struct vcpu *vcpu)
 {
 	queue_gp(vcpu);
@@ -576,6 +581,9 @@ static int exception_ac(struct vcpu *vcpu)
  */
 static int exception_ud(struct vcpu *vcpu)
 {
+	/* The host is not in SMM; so to a CPU that does not intercept it, it is one. */
+	if (unlikely(in_smm(vcpu)) && emulate_is_rsm(vcpu))
+		return smm_leave(vcpu);
 	return hypercall_fix(vcpu) ? hypercall(vcpu) : exit_ud(vcpu);
 }
 
@@ -651,6 +659,7 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_MONITOR]		= { exit_mwait },
 	[EXIT_MWAIT]		= { exit_mwait },
 	[EXIT_XSETBV]		= { exit_xsetbv },
+	[EXIT_RSM]		= { exit_rsm,		MEMORY },
 	[EXIT_UD_OPCODE]	= { exit_ud },
 	[EXIT_TASK_SWITCH]	= { emulate_task_switch,	MEMORY },
 	[EXIT_TPR_BELOW]	= { exit_event },

@@ -529,6 +529,21 @@ static bool pv_msr_allowed(const struct msr_access *a)
 	return false;
 }
 
+/* User space's alone: a guest changes it by RSM. */
+static int get_smbase(const struct msr_access *a, u64 *value)
+{
+	*value = a->vcpu->arch.msr.smbase;
+	return !a->host;
+}
+
+static int set_smbase(const struct msr_access *a, u64 value)
+{
+	if (!a->host)
+		return 1;
+	a->vcpu->arch.msr.smbase = value;
+	return 0;
+}
+
 static int get_pv(const struct msr_access *a, u64 *value)
 {
 	if (!pv_msr_allowed(a))
@@ -614,6 +629,7 @@ static struct msr_row rows[] = {
 	/* AMD: PATCH_LEVEL */
 	{ ONE(MSR_IA32_UCODE_REV), MSR_LISTED | MSR_FEATURE | MSR_IGNORE,
 	  .offset = IN(ucode_rev), .writable = ANY, .get = get_ucode_rev },
+	{ ONE(MSR_IA32_SMBASE), MSR_LISTED, FUNCS(get_smbase, set_smbase) },
 	{ RANGE(MSR_P6_PERFCTR0, MSR_P6_PERFCTR1), MSR_IGNORE, READS(0, NULL) },
 	{ ONE(MSR_FSB_FREQ), 0, READS(3, set_zero_only) },
 	{ ONE(MSR_PLATFORM_INFO), MSR_LISTED | MSR_RO, FUNCS(get_platform_info, set_platform_info) },

@@ -63,6 +63,20 @@ static int take_timer(struct vcpu *vcpu)
 	return 1;
 }
 
+static int take_smi(struct vcpu *vcpu)
+{
+	vcpu->arch.events.smi.pending = true;
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	return 1;
+}
+
+/* The entry that it was to follow was not. */
+static int look_again(struct vcpu *vcpu)
+{
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	return 1;
+}
+
 static int pass_msrs(struct vcpu *vcpu)
 {
 	msr_filter_apply(vcpu);
@@ -78,6 +92,8 @@ static int (*const request_rows[VCPU_REQS])(struct vcpu *vcpu) = {
 	[VCPU_REQ_SCAN_IOAPIC]	= irqchip_scan,
 	[VCPU_REQ_IOAPIC_EOI]	= irqchip_report_eoi,
 	[VCPU_REQ_MSR_FILTER]	= pass_msrs,
+	[VCPU_REQ_SMI]		= take_smi,
+	[VCPU_REQ_SMI_NEXT]	= look_again,
 	[VCPU_REQ_TRIPLE_FAULT]	= triple_fault,
 };
 
@@ -191,6 +207,18 @@ static __always_inline bool must_not_enter(struct vcpu *vcpu)
 	return READ_ONCE(vcpu->requests) || host_work_pending();
 }
 
+/*
+ * An SMI comes behind what this entry delivers: the guest is left at once, before the handler's
+ * first instruction (see vcpu_kick_self()). That is no reason not to enter.
+ */
+static noinline bool only_smi_next(struct vcpu *vcpu)
+{
+	if (READ_ONCE(vcpu->requests) != BIT(VCPU_REQ_SMI_NEXT) || host_work_pending())
+		return false;
+	vcpu_kick_self();
+	return true;
+}
+
 static void leave_guest_mode(struct vcpu *vcpu)
 {
 	/* What was done in the guest is seen by who sees us outside. */
@@ -216,7 +244,7 @@ static __always_inline bool enter_guest(struct vcpu *vcpu)
 	local_irq_disable();
 	atomic_set(&vcpu->mode, VCPU_IN_GUEST);
 	smp_mb();	/* see enum vcpu_mode */
-	if (unlikely(must_not_enter(vcpu))) {
+	if (unlikely(must_not_enter(vcpu)) && !only_smi_next(vcpu)) {
 		leave_guest_mode(vcpu);
 		local_irq_enable();
 		preempt_enable();
@@ -376,6 +404,7 @@ static void run_page_out(struct vcpu *vcpu)
 	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
 	run->cr8 = get_cr8(vcpu);
 	run->apic_base = vcpu->arch.apic_base;
+	run->flags = in_smm(vcpu) ? KVM_RUN_X86_SMM : 0;
 	run->ready_for_interrupt_injection = user_may_inject(vcpu);
 }
 

@@ -19,11 +19,6 @@
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
-/* SDM vol. 3, 2.5: the rest of CR0's low half is ignored and reads as zero. */
-#define CR0_DEFINED ( \
-	X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
-	X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
-
 /* Changes that drop guest translations (SDM vol. 3, 4.10.4.1). */
 #define CR4_FLUSHES ( \
 	X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP | \
@@ -312,7 +307,12 @@ u64 efer_allowed(void)
 	return allowed;
 }
 
-static bool efer_fits_cpuid(struct vcpu *vcpu, u64 efer)
+/**
+ * efer_fits_cpuid() - has the vCPU got what is on in an EFER?
+ * @vcpu:	the vCPU
+ * @efer:	the value
+ */
+bool efer_fits_cpuid(struct vcpu *vcpu, u64 efer)
 {
 	if ((efer & EFER_NX) && !guest_has(vcpu, X86_FEATURE_NX))
 		return false;
@@ -527,6 +527,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	else if (!init)
 		vcpu->arch.apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
 				       (vcpu->id == vcpu->vm->arch.bsp_id ? MSR_IA32_APICBASE_BSP : 0);
+	smm_reset(vcpu, init);
 	reset_events(vcpu);
 	reset_registers(vcpu, init);
 	msr_reset(vcpu, init);

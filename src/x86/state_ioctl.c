@@ -398,6 +398,10 @@ static long set_mp_state(void *obj, void *arg, unsigned long raw)
 	default:
 		return -EINVAL;
 	}
+	/* They would have to be latched: in KVM_SET_VCPU_EVENTS. */
+	if ((state == KVM_MP_STATE_INIT_RECEIVED || state == KVM_MP_STATE_SIPI_RECEIVED) &&
+	    (in_smm(vcpu) || vcpu->arch.events.smi.pending))
+		return -EINVAL;
 	/* A SIPI that came and was not acted on: its vector is in the events. */
 	if (state == KVM_MP_STATE_SIPI_RECEIVED) {
 		set_bit(PENDING_SIPI, &vcpu->arch.pending_init_sipi);
@@ -531,6 +535,12 @@ static long interrupt(void *obj, void *arg, unsigned long raw)
 static long nmi(void *obj, void *arg, unsigned long raw)
 {
 	queue_nmi(obj);
+	return 0;
+}
+
+static long smi(void *obj, void *arg, unsigned long raw)
+{
+	vcpu_request(obj, VCPU_REQ_SMI);
 	return 0;
 }
 
@@ -758,6 +768,7 @@ static const struct ioctl_row state_ioctls[] = {
 	{ KVM_SET_DEVICE_ATTR,	0,		set_attr },
 	{ KVM_INTERRUPT,	0,		interrupt },
 	{ KVM_NMI,		IOCTL_RAW,	nmi },
+	{ KVM_SMI,		IOCTL_RAW,	smi },
 	{ KVM_X86_SETUP_MCE,	0,		setup_mce },
 	{ KVM_X86_SET_MCE,	0,		set_mce },
 	{ KVM_TRANSLATE,	0,		translate },

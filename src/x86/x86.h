@@ -31,6 +31,11 @@
 	 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
 	 KVM_GUESTDBG_BLOCKIRQ)
 
+/* SDM vol. 3, 2.5: the rest of CR0's low half is ignored and reads as zero. */
+#define CR0_DEFINED ( \
+	X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
+	X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
+
 /* Bits of the debug registers that no kernel header names: SDM vol. 3, 17.2. */
 #define DR6_ACTIVE_LOW	0xffff0ff0ULL	/* at rest these read as 1 */
 #define DR6_BD		(1ULL << 13)
@@ -71,6 +76,21 @@ bool user_irq_window_open(struct vcpu *vcpu);
 int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
+/* smm.c */
+#define SPACE_SMM	1		/* the address space of a vCPU in SMM */
+#define SMBASE_RESET	0x30000
+
+static inline bool in_smm(const struct vcpu *vcpu)
+{
+	return vcpu->space == SPACE_SMM;
+}
+
+bool smm_open(struct vcpu *vcpu);
+void smm_enter(struct vcpu *vcpu);
+int smm_leave(struct vcpu *vcpu);		/* as exit_dispatch */
+void smm_set(struct vcpu *vcpu, bool in);
+void smm_reset(struct vcpu *vcpu, bool init);
+
 /* exits.c */
 static inline void complete_later(struct vcpu *vcpu, complete_fn fn)
 {
@@ -85,6 +105,7 @@ int vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
 int emulate_instruction(struct vcpu *vcpu);	/* as exit_dispatch */
 int emulate_length(struct vcpu *vcpu);		/* bytes, or -EFAULT: fault queued */
 int emulate_failed(struct vcpu *vcpu);		/* KVM_EXIT_INTERNAL_ERROR */
+bool emulate_is_rsm(struct vcpu *vcpu);		/* the instruction at RIP */
 int emulate_decode_operand(struct vcpu *vcpu);	/* fills exit.cr or exit.dr */
 int emulate_task_switch(struct vcpu *vcpu);
 
@@ -174,6 +195,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init);
 bool cr0_valid(u64 cr0);
 bool cr4_valid(struct vcpu *vcpu, u64 cr4);
 u64 efer_allowed(void);
+bool efer_fits_cpuid(struct vcpu *vcpu, u64 efer);
 bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
 bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
 bool is_pae_paging(struct vcpu *vcpu);

@@ -52,6 +52,11 @@ struct vcpu_events {
 		u8 pending;		/* 0, 1 or 2: one being handled, one latched */
 		bool injected;
 	} nmi;
+	/* It is never in flight: it is taken, or waits. */
+	struct {
+		bool pending;
+		bool inside_nmi;	/* the one in service interrupted an NMI's handler */
+	} smi;
 };
 
 /* Words of feature bits: the kernel's own, and those that it keeps no word for. */
@@ -88,7 +93,7 @@ struct msr_state {
 	u64 mcg_status, mcg_cap, mcg_ctl, mcg_ext_ctl;
 	u64 mce_banks[MCE_BANKS * 4], mce_ctl2[MCE_BANKS];
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[2 * MTRR_VARIABLE];
-	u64 xss, hwcr, de_cfg, osvw_length, osvw_status;
+	u64 smbase, xss, hwcr, de_cfg, osvw_length, osvw_status;
 };
 
 /* kvmclock, steal time and friends: clock.c, hypercall.c. */
@@ -257,6 +262,8 @@ enum vcpu_arch_request {
 	VCPU_REQ_SCAN_IOAPIC,		/* EOI exit map is out of date */
 	VCPU_REQ_IOAPIC_EOI,		/* split irqchip: EOI for user space */
 	VCPU_REQ_MSR_FILTER,		/* pass-through MSRs are out of date */
+	VCPU_REQ_SMI,			/* one has come */
+	VCPU_REQ_SMI_NEXT,		/* it waits for what is being delivered */
 	VCPU_REQ_LOAD_ROOT,		/* it is in another address space than its root */
 	VCPU_REQS
 };

@@ -10,7 +10,7 @@
 #define MINIKVM_MEMCACHE_OBJECTS	40
 #define MINIKVM_MEMCACHE_GFP		GFP_KERNEL_ACCOUNT
 
-/* One: all that a vCPU can address. */
+/* What a vCPU sees in system management mode is the second: x86/smm.c. */
 #define MINIKVM_ADDRESS_SPACES	2
 
 #endif

@@ -261,10 +261,18 @@ static bool accept_sipi(struct lapic *apic, const struct apic_msg *msg)
 	return true;
 }
 
-/* SMI and the two without a row: not delivered, as in KVM without SMM. */
+static bool accept_smi(struct lapic *apic, const struct apic_msg *msg)
+{
+	vcpu_request(apic->vcpu, VCPU_REQ_SMI);
+	vcpu_kick(apic->vcpu);
+	return true;
+}
+
+/* The two without a row are not delivered, as in KVM. */
 static bool (* const accept[8])(struct lapic *apic, const struct apic_msg *msg) = {
 	[APIC_DM_FIXED >> 8]	= accept_fixed,
 	[APIC_DM_LOWEST >> 8]	= accept_fixed,
+	[APIC_DM_SMI >> 8]	= accept_smi,
 	[APIC_DM_NMI >> 8]	= accept_nmi,
 	[APIC_DM_INIT >> 8]	= accept_init,
 	[APIC_DM_STARTUP >> 8]	= accept_sipi,
@@ -351,14 +359,16 @@ bool lapic_accepts_pic(struct vcpu *vcpu)
 }
 
 /**
- * lapic_has_init_sipi() - has an INIT or a SIPI come?
+ * lapic_has_init_sipi() - has an INIT or a SIPI come that is to be acted on?
  * @vcpu:	any
+ *
+ * In SMM they are latched until RSM: SDM vol. 3, 31.3.
  *
  * Context: any.
  */
 bool lapic_has_init_sipi(struct vcpu *vcpu)
 {
-	return vcpu->arch.lapic && READ_ONCE(vcpu->arch.pending_init_sipi);
+	return vcpu->arch.lapic && READ_ONCE(vcpu->arch.pending_init_sipi) && !in_smm(vcpu);
 }
 
 static void start_at_sipi(struct vcpu *vcpu)

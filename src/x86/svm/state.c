@@ -290,7 +290,6 @@ bool svm_has_emulated_msr(u32 msr)
 	case MSR_IA32_ARCH_CAPABILITIES:
 	case MSR_IA32_MCG_EXT_CTL:
 	case MSR_IA32_FEAT_CTL:
-	case MSR_IA32_SMBASE:
 		return false;
 	default:
 		return true;

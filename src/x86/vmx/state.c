@@ -318,7 +318,6 @@ bool vmx_has_emulated_msr(u32 msr)
 	switch (msr) {
 	case MSR_AMD64_VIRT_SPEC_CTRL:
 	case MSR_AMD64_TSC_RATIO:
-	case MSR_IA32_SMBASE:
 		return false;
 	default:
 		return true;
