@@ -246,13 +246,11 @@ int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
 
 enum pin_event { PIN_ACKED, PIN_UNMASKED, PIN_UNMASKED_UP };
 
-static void notify(struct vm *vm, u32 chip, u32 pin, enum pin_event event)
+/* vm->irq_srcu is held. */
+static void notify_gsi(struct vm *vm, int gsi, enum pin_event event)
 {
 	struct irq_ack_notifier *n;
-	int idx, gsi;
 
-	idx = srcu_read_lock(&vm->irq_srcu);
-	gsi = srcu_dereference(vm->routing, &vm->irq_srcu)->gsi_of[chip][pin];
 	hlist_for_each_entry_srcu(n, &vm->ack_notifiers, link,
 				  srcu_read_lock_held(&vm->irq_srcu)) {
 		if (gsi < 0 || n->gsi != gsi)
@@ -262,6 +260,13 @@ static void notify(struct vm *vm, u32 chip, u32 pin, enum pin_event event)
 		else
 			n->unmasked(n, event == PIN_UNMASKED_UP);
 	}
+}
+
+static void notify(struct vm *vm, u32 chip, u32 pin, enum pin_event event)
+{
+	int idx = srcu_read_lock(&vm->irq_srcu);
+
+	notify_gsi(vm, srcu_dereference(vm->routing, &vm->irq_srcu)->gsi_of[chip][pin], event);
 	srcu_read_unlock(&vm->irq_srcu, idx);
 }
 
@@ -277,6 +282,35 @@ static void notify(struct vm *vm, u32 chip, u32 pin, enum pin_event event)
 void irq_acked(struct vm *vm, u32 chip, u32 pin)
 {
 	notify(vm, chip, pin, PIN_ACKED);
+}
+
+/**
+ * irq_acked_lines() - the guest has acknowledged what some lines of a target's brought
+ * @vm:		the VM
+ * @type:	KVM_IRQ_ROUTING_* of the routes that lead there: route->line says where
+ * @target:	whose lines
+ * @lines:	a bit for each
+ *
+ * Context: as irq_acked(). Goes through all routes, if there is anybody to be told.
+ */
+void irq_acked_lines(struct vm *vm, u32 type, u32 target, u32 lines)
+{
+	const struct irq_routing *routing;
+	u32 i;
+	int idx;
+
+	if (hlist_empty(&vm->ack_notifiers))
+		return;
+	idx = srcu_read_lock(&vm->irq_srcu);
+	routing = srcu_dereference(vm->routing, &vm->irq_srcu);
+	for (i = 0; i < routing->nroutes; i++) {
+		const struct irq_route *route = &routing->routes[i];
+
+		if (route->type == type && route->line.target == target &&
+		    (lines & BIT(route->line.nr)))
+			notify_gsi(vm, route->gsi, PIN_ACKED);
+	}
+	srcu_read_unlock(&vm->irq_srcu, idx);
 }
 
 /**

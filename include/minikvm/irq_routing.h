@@ -33,6 +33,8 @@ struct irq_route {
 	union {
 		struct { u32 chip, pin; } irqchip;
 		struct { u32 address_lo, address_hi, data, devid; bool has_devid; } msi;
+		/* The architecture's own kinds: one of several lines to a target */
+		struct { u32 target, nr; } line;
 	};
 };
 
@@ -55,6 +57,7 @@ int irq_routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries,
 int irq_set(struct vm *vm, enum irq_source source, u32 gsi, int level);
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);
 void irq_acked(struct vm *vm, u32 chip, u32 pin);
+void irq_acked_lines(struct vm *vm, u32 type, u32 target, u32 lines);
 void irq_unmasked(struct vm *vm, u32 chip, u32 pin, bool up);
 void irq_ack_notifier_add(struct vm *vm, struct irq_ack_notifier *n);
 void irq_ack_notifier_del(struct vm *vm, struct irq_ack_notifier *n);
