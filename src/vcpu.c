@@ -154,15 +154,16 @@ static void arrived(void *unused)
 }
 
 /**
- * vcpus_kick_and_wait() - no vCPU is in the guest since before this call
- * @vm: the VM
+ * vcpus_kick_and_wait_for() - none of these vCPUs is in the guest since before this call
+ * @vm:		the VM
+ * @wanted:	a bit for each that is meant, by index; NULL: all
  *
- * On return each vCPU has been outside the guest at least once, or will make
+ * On return each of them has been outside the guest at least once, or will make
  * its last checks after what the caller wrote before the call.
  *
  * Context: interrupts on; may be under a spinning lock.
  */
-void vcpus_kick_and_wait(struct vm *vm)
+void vcpus_kick_and_wait_for(struct vm *vm, const unsigned long *wanted)
 {
 	struct cpumask *mask = NULL;
 	struct vcpu *vcpu;
@@ -172,7 +173,7 @@ void vcpus_kick_and_wait(struct vm *vm)
 	/* Pairs with the barrier after VCPU_IN_GUEST is set: see vcpu.h. */
 	smp_mb();
 	vm_for_each_vcpu(i, vcpu, vm) {
-		if (atomic_read(&vcpu->mode) == VCPU_OUTSIDE)
+		if ((wanted && !test_bit(i, wanted)) || atomic_read(&vcpu->mode) == VCPU_OUTSIDE)
 			continue;
 		atomic_cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING);
 		cpu = READ_ONCE(vcpu->cpu);
@@ -188,6 +189,17 @@ void vcpus_kick_and_wait(struct vm *vm)
 	if (mask)
 		smp_call_function_many(mask, arrived, NULL, true);
 	put_cpu();
+}
+
+/**
+ * vcpus_kick_and_wait() - the same of all vCPUs
+ * @vm: the VM
+ *
+ * Context: as vcpus_kick_and_wait_for().
+ */
+void vcpus_kick_and_wait(struct vm *vm)
+{
+	vcpus_kick_and_wait_for(vm, NULL);
 }
 
 static bool awake(struct vcpu *vcpu)

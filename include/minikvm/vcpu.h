@@ -114,6 +114,7 @@ void vcpu_kick(struct vcpu *vcpu);
 void vcpu_kick_self(void);
 bool vcpu_wake(struct vcpu *vcpu);
 void vcpus_kick_and_wait(struct vm *vm);
+void vcpus_kick_and_wait_for(struct vm *vm, const unsigned long *wanted);
 void vcpu_block(struct vcpu *vcpu);
 bool vcpu_yield_to(struct vcpu *target);
 bool vcpu_yield_to_any(struct vcpu *vcpu);
