@@ -14,6 +14,7 @@
 #include <minikvm/ioctl.h>
 #include "compat/emergency.h"
 #include "x86/cpuid.h"
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -145,6 +146,16 @@ static long dev_supported_cpuid(void *obj, void *arg, unsigned long raw)
 	return dev_get_cpuid(raw, cpuid_get_supported);
 }
 
+static int no_vcpus_hv_cpuid(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e)
+{
+	return hv_cpuid_supported(NULL, head, e);
+}
+
+static long dev_supported_hv_cpuid(void *obj, void *arg, unsigned long raw)
+{
+	return dev_get_cpuid(raw, no_vcpus_hv_cpuid);
+}
+
 static long dev_emulated_cpuid(void *obj, void *arg, unsigned long raw)
 {
 	return dev_get_cpuid(raw, cpuid_get_emulated);
@@ -178,6 +189,7 @@ static const struct ioctl_row dev_ioctls[] = {
 	{ KVM_GET_MSRS,				IOCTL_RAW,	dev_get_msrs },
 	{ KVM_GET_SUPPORTED_CPUID,		IOCTL_RAW,	dev_supported_cpuid },
 	{ KVM_GET_EMULATED_CPUID,		IOCTL_RAW,	dev_emulated_cpuid },
+	{ KVM_GET_SUPPORTED_HV_CPUID,		IOCTL_RAW,	dev_supported_hv_cpuid },
 	{ KVM_X86_GET_MCE_CAP_SUPPORTED,	0,		dev_mce_cap },
 	{ KVM_HAS_DEVICE_ATTR,			0,		dev_has_attr },
 	{ KVM_GET_DEVICE_ATTR,			0,		dev_get_attr },
@@ -229,6 +241,7 @@ void arch_vm_pre_destroy(struct vm *vm)
 void arch_vm_destroy(struct vm *vm)
 {
 	msr_filter_free(vm);
+	hv_vm_destroy(vm);
 	static_call(vendor_vm_destroy)(vm);
 	mmu_vm_destroy(vm);
 }
@@ -405,6 +418,11 @@ static long vm_get_tsc_khz(void *obj, void *arg, unsigned long raw)
 	return vm->arch.default_tsc_khz;
 }
 
+static long vm_hyperv_eventfd(void *obj, void *arg, unsigned long raw)
+{
+	return hv_eventfd(obj, arg);
+}
+
 static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_CREATE_IRQCHIP,		0,		vm_create_irqchip },
 	{ KVM_GET_IRQCHIP,		0,		vm_get_irqchip },
@@ -426,6 +444,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_GET_NR_MMU_PAGES,		0,		vm_get_mmu_pages },
 	{ KVM_SET_TSC_KHZ,		0,		vm_set_tsc_khz },
 	{ KVM_GET_TSC_KHZ,		0,		vm_get_tsc_khz },
+	{ KVM_HYPERV_EVENTFD,		0,		vm_hyperv_eventfd },
 };
 
 long arch_vm_ioctl(struct vm *vm, unsigned int cmd, unsigned long raw)
@@ -538,6 +557,20 @@ static const struct {
 	{ KVM_CAP_DISABLE_QUIRKS2,	SUPPORTED_QUIRKS },
 	{ KVM_CAP_ENABLE_CAP,		1 },
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
+	{ KVM_CAP_SYSTEM_EVENT_DATA,	1 },
+	{ KVM_CAP_HYPERV,		1 },
+	{ KVM_CAP_HYPERV_VAPIC,		1 },
+	{ KVM_CAP_HYPERV_SPIN,		1 },
+	{ KVM_CAP_HYPERV_TIME,		1 },
+	{ KVM_CAP_HYPERV_SYNIC,		1 },
+	{ KVM_CAP_HYPERV_SYNIC2,	1 },
+	{ KVM_CAP_HYPERV_VP_INDEX,	1 },
+	{ KVM_CAP_HYPERV_EVENTFD,	1 },
+	{ KVM_CAP_HYPERV_TLBFLUSH,	1 },
+	{ KVM_CAP_HYPERV_SEND_IPI,	1 },
+	{ KVM_CAP_HYPERV_CPUID,		1 },
+	{ KVM_CAP_SYS_HYPERV_CPUID,	1 },
+	{ KVM_CAP_HYPERV_ENFORCE_CPUID,	1 },
 };
 
 long arch_vm_check_extension(struct vm *vm, long cap)
@@ -756,6 +789,7 @@ void arch_vcpu_postcreate(struct vcpu *vcpu)
 
 void arch_vcpu_destroy(struct vcpu *vcpu)
 {
+	hv_vcpu_destroy(vcpu);
 	lapic_destroy(vcpu);
 	static_call(vendor_vcpu_destroy)(vcpu);
 	mmu_vcpu_destroy(vcpu);

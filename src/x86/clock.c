@@ -29,6 +29,7 @@
 #include <asm/tsc.h>
 #include <minikvm/guest_memory.h>
 #include <vdso/clocksource.h>
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
@@ -152,6 +153,7 @@ static void renew_master(struct vm *vm)
 	struct master_clock *m = &vm->arch.master;
 	struct clock_pair pair;
 
+	m->generation++;
 	m->valid = vm->arch.tsc_sync.matched == READ_ONCE(vm->nvcpus) && read_pair(&pair);
 	if (!m->valid)
 		return;
@@ -159,7 +161,13 @@ static void renew_master(struct vm *vm)
 	m->ns = pair.base_ns;
 }
 
-static void update_master(struct vm *vm)
+/**
+ * clock_renew() - all vCPUs publish the time anew, by a new master clock if there can be one
+ * @vm:	the VM
+ *
+ * Context: any but NMI.
+ */
+void clock_renew(struct vm *vm)
 {
 	unsigned long flags;
 
@@ -428,6 +436,7 @@ static void catch_up(struct vcpu *vcpu, u64 behind)
 		vm->arch.tsc_sync.matched--;
 	vcpu->arch.tsc.generation = 0;
 	vm->arch.master.valid = false;
+	vm->arch.master.generation++;
 	raw_spin_unlock(&vm->arch.clock_lock);
 	/* No kicks from here: each hears of it at its next exit. */
 	vm_for_each_vcpu(i, other, vm)
@@ -537,7 +546,7 @@ static void publish(struct vcpu *vcpu, gpa_t gpa, void *s, size_t len, u32 *vers
 	put_guest(vcpu, version_gpa, version, sizeof(*version));
 }
 
-static bool vcpu_pair(struct vcpu *vcpu, u64 *host_tsc, s64 *ns)
+static bool vcpu_pair(struct vcpu *vcpu, u64 *host_tsc, s64 *ns, u64 *generation)
 {
 	struct vm *vm = vcpu->vm;
 	unsigned long flags;
@@ -553,12 +562,38 @@ static bool vcpu_pair(struct vcpu *vcpu, u64 *host_tsc, s64 *ns)
 		*ns = base_ns();
 	}
 	*ns += vm->arch.kvmclock_offset;
+	*generation = vm->arch.master.generation;
 	raw_spin_unlock_irqrestore(&vm->arch.clock_lock, flags);
 	return master;
 }
 
+static bool fill_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation)
+{
+	u64 host_tsc;
+	s64 ns;
+	bool master = vcpu_pair(vcpu, &host_tsc, &ns, generation);
+
+	info->tsc_timestamp = tsc_guest(vcpu, host_tsc);
+	info->system_time = ns;
+	time_scale(effective_khz(vcpu), &info->tsc_shift, &info->tsc_to_system_mul);
+	return master;
+}
+
 /**
- * clock_update() - publish kvmclock to the guest
+ * clock_stable_info() - kvmclock's parameters, if they are the same for all vCPUs
+ * @vcpu:		any of them, in its own thread
+ * @info:		timestamp, time, multiplier and shift are filled in
+ * @generation:		of the master clock that they are made from
+ *
+ * Return: false, if there is no master clock now.
+ */
+bool clock_stable_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation)
+{
+	return fill_info(vcpu, info, generation);
+}
+
+/**
+ * clock_update() - publish kvmclock, and Hyper-V's TSC page, to the guest
  * @vcpu: the vCPU
  *
  * Context: the vCPU's thread, outside the guest; may sleep.
@@ -568,24 +603,22 @@ void clock_update(struct vcpu *vcpu)
 	struct pv_state *pv = &vcpu->arch.pv;
 	gpa_t gpa = pv->system_time_msr & ~(u64)KVM_MSR_ENABLED;
 	struct pvclock_vcpu_time_info info;
-	u64 host_tsc;
+	u64 generation;
 	u8 flags;
-	s64 ns;
 
+	hv_clock_update(vcpu);
 	if (!(pv->system_time_msr & KVM_MSR_ENABLED))
 		return;
 	if (get_guest(vcpu, gpa, &info, sizeof(info)))
 		return;
-	flags = vcpu_pair(vcpu, &host_tsc, &ns) ? PVCLOCK_TSC_STABLE_BIT : 0;
 	/* It is the guest that clears the one that is there. */
-	flags |= info.flags & PVCLOCK_GUEST_STOPPED;
+	flags = info.flags & PVCLOCK_GUEST_STOPPED;
+	if (fill_info(vcpu, &info, &generation))
+		flags |= PVCLOCK_TSC_STABLE_BIT;
 	if (pv->guest_stopped)
 		flags |= PVCLOCK_GUEST_STOPPED;
 	pv->guest_stopped = false;
 	info.flags = flags;
-	info.tsc_timestamp = tsc_guest(vcpu, host_tsc);
-	info.system_time = ns;
-	time_scale(effective_khz(vcpu), &info.tsc_shift, &info.tsc_to_system_mul);
 	publish(vcpu, gpa, &info, sizeof(info), &info.version);
 }
 
@@ -851,7 +884,7 @@ static void clocksource_changed(struct work_struct *work)
 
 	spin_lock(&clock_vms_lock);
 	list_for_each_entry(vm, &clock_vms, arch.clock_link)
-		update_master(vm);
+		clock_renew(vm);
 	spin_unlock(&clock_vms_lock);
 }
 

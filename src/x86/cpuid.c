@@ -12,9 +12,11 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/fpu/xstate.h>
+#include <asm/hyperv-tlfs.h>
 #include <asm/kvm_para.h>
 #include <asm/processor-flags.h>
 #include "x86/cpuid.h"
+#include "x86/hyperv/hyperv.h"
 #include "x86/x86.h"
 
 /* CR4 bits that exist with a feature, and with no other condition. */
@@ -364,6 +366,13 @@ static bool valid(struct cpuid_model *m)
 	return linear == 0 || linear == 48 || linear == 57;
 }
 
+static bool has_hyperv(struct cpuid_model *m)
+{
+	struct kvm_cpuid_entry2 *e = find(m, HYPERV_CPUID_INTERFACE, 0);
+
+	return e && e->eax == HV_INTERFACE_SIGNATURE;
+}
+
 static bool same(const struct cpuid_model *a, const struct cpuid_model *b)
 {
 	unsigned int i;
@@ -388,18 +397,21 @@ static int install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e, unsigned int n
 	struct cpuid_model m = {
 		.entries = e, .n = n, .pv_enforce = old->pv_enforce,
 	};
-	bool ok;
+	int r;
 
 	apply_runtime(vcpu, &m);
 	runtime_pv(vcpu, &m);
-	ok = vcpu->arch.has_run ? same(old, &m) : valid(&m);
-	if (vcpu->arch.has_run || !ok) {
+	r = (vcpu->arch.has_run ? same(old, &m) : valid(&m)) ? 0 : -EINVAL;
+	if (!r && has_hyperv(&m))
+		r = hv_cpuid_prepare(vcpu);
+	if (vcpu->arch.has_run || r) {
 		kvfree(e);
-		return ok ? 0 : -EINVAL;
+		return r;
 	}
 	derive(vcpu, &m);
 	kvfree(old->entries);
 	*old = m;
+	hv_cpuid_changed(vcpu);
 	static_call(vendor_cpuid_changed)(vcpu);
 	/* SPEC_CTRL is passed to those that have it. */
 	vcpu_request(vcpu, VCPU_REQ_MSR_FILTER);

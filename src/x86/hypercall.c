@@ -8,6 +8,7 @@
 #include <asm/trap_pf.h>
 #include <linux/kvm_para.h>
 #include "compat/kvm_run.h"
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
@@ -203,6 +204,8 @@ bool hypercall_fix(struct vcpu *vcpu)
  * hypercall() - VMCALL or VMMCALL
  * @vcpu: the vCPU, loaded; number in RAX, arguments in RBX, RCX, RDX, RSI
  *
+ * A guest that has introduced itself to Hyper-V means Hyper-V's, in other registers.
+ *
  * Outside 64-bit code, numbers, arguments and result are 32 bits wide.
  *
  * Context: vm->srcu held; may sleep. Return: as exit_dispatch().
@@ -217,6 +220,8 @@ int hypercall(struct vcpu *vcpu)
 	long ret;
 	int i;
 
+	if (hv_hypercalls_on(vcpu))
+		return hv_hypercall(vcpu);
 	if (!args.long_mode) {
 		nr = (u32)nr;
 		for (i = 0; i < ARRAY_SIZE(args.a); i++)

@@ -14,12 +14,14 @@
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/hyperv-tlfs.h>
 #include <asm/kvm_para.h>
 #include <asm/mce.h>
 #include <asm/msr.h>
 #include <asm/mtrr.h>
 #include <asm/nospec-branch.h>
 #include <minikvm/guest_memory.h>
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
@@ -505,6 +507,17 @@ static int set_mce(const struct msr_access *a, u64 value)
 	return mce_set(a->vcpu, a->index, value, a->host);
 }
 
+/* Hyper-V's: x86/hyperv/msr.c has a table of them. */
+static int get_hv(const struct msr_access *a, u64 *value)
+{
+	return hv_msr_get(a->vcpu, a->index, value, a->host);
+}
+
+static int set_hv(const struct msr_access *a, u64 value)
+{
+	return hv_msr_set(a->vcpu, a->index, value, a->host);
+}
+
 /* KVM's own: <asm/kvm_para.h>. Each is there if its feature is. */
 static const struct {
 	u32 msr;
@@ -687,6 +700,23 @@ static struct msr_row rows[] = {
 	{ ONE(MSR_IA32_XSS), MSR_LISTED, .feature = X86_FEATURE_XSAVES, .offset = IN(xss),
 	  .writable = 0, .set = set_xss },
 	{ RANGE(MSR_LBR_INFO_0, MSR_LBR_INFO_0 + 31), MSR_INTEL, READS(0, set_zero_only) },
+	/* Of registers that there are several of, KVM lists the first, for all of them. */
+	{ RANGE(HV_X64_MSR_GUEST_OS_ID, HV_X64_MSR_RESET), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ ONE(HV_X64_MSR_VP_RUNTIME), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ RANGE(HV_X64_MSR_TIME_REF_COUNT, HV_X64_MSR_APIC_FREQUENCY), MSR_LISTED,
+	  FUNCS(get_hv, set_hv) },
+	{ RANGE(HV_X64_MSR_EOI, HV_X64_MSR_TPR), 0, FUNCS(get_hv, set_hv) },
+	{ ONE(HV_X64_MSR_VP_ASSIST_PAGE), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ ONE(HV_X64_MSR_SCONTROL), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ RANGE(HV_X64_MSR_SVERSION, HV_X64_MSR_EOM), 0, FUNCS(get_hv, set_hv) },
+	{ RANGE(HV_X64_MSR_SINT0, HV_X64_MSR_SINT15), 0, FUNCS(get_hv, set_hv) },
+	{ ONE(HV_X64_MSR_STIMER0_CONFIG), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ RANGE(HV_X64_MSR_STIMER0_COUNT, HV_X64_MSR_STIMER3_COUNT), 0, FUNCS(get_hv, set_hv) },
+	/* The synthetic debugger's, which no header names */
+	{ RANGE(0x400000f1, 0x400000f5), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ ONE(0x400000ff), MSR_LISTED, FUNCS(get_hv, set_hv) },
+	{ RANGE(HV_X64_MSR_CRASH_P0, HV_X64_MSR_TSC_EMULATION_STATUS), MSR_LISTED,
+	  FUNCS(get_hv, set_hv) },
 	{ ONE(MSR_KVM_WALL_CLOCK_NEW), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_SYSTEM_TIME_NEW), MSR_LISTED, FUNCS(get_pv, set_pv) },
 	{ ONE(MSR_KVM_STEAL_TIME), MSR_LISTED, FUNCS(get_pv, set_pv) },

@@ -20,6 +20,7 @@
 #include "compat/fpregs.h"
 #include "compat/guest_context.h"
 #include "compat/kvm_run.h"
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -94,6 +95,9 @@ static int (*const request_rows[VCPU_REQS])(struct vcpu *vcpu) = {
 	[VCPU_REQ_MSR_FILTER]	= pass_msrs,
 	[VCPU_REQ_SMI]		= take_smi,
 	[VCPU_REQ_SMI_NEXT]	= look_again,
+	[VCPU_REQ_HV_FLUSH]	= hv_tlb_flush,
+	[VCPU_REQ_HV_STIMER]	= hv_stimers_run,
+	[VCPU_REQ_HV_EXIT]	= hv_report_exit,
 	[VCPU_REQ_TRIPLE_FAULT]	= triple_fault,
 };
 

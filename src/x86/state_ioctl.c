@@ -17,6 +17,7 @@
 #include <asm/trapnr.h>
 #include <minikvm/guest_memory.h>
 #include <minikvm/ioctl.h>
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
@@ -624,15 +625,60 @@ static long set_guest_debug(void *obj, void *arg, unsigned long raw)
 	return 0;
 }
 
-static long enable_cap(void *obj, void *arg, unsigned long raw)
+static long enable_pv_enforce(struct vcpu *vcpu, const struct kvm_enable_cap *cap)
 {
-	struct kvm_enable_cap *cap = arg;
-	struct vcpu *vcpu = obj;
-
-	if (cap->flags || cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
-		return -EINVAL;
 	vcpu->arch.cpuid.pv_enforce = cap->args[0];
 	return 0;
+}
+
+static long enable_hv_enforce(struct vcpu *vcpu, const struct kvm_enable_cap *cap)
+{
+	return hv_enforce_cpuid(vcpu, cap->args[0]);
+}
+
+static long enable_synic(struct vcpu *vcpu, const struct kvm_enable_cap *cap)
+{
+	return hv_synic_activate(vcpu, false);
+}
+
+static long enable_synic2(struct vcpu *vcpu, const struct kvm_enable_cap *cap)
+{
+	return cap->args[0] ? -EINVAL : hv_synic_activate(vcpu, true);
+}
+
+static const struct {
+	u32 cap;
+	long (*enable)(struct vcpu *vcpu, const struct kvm_enable_cap *cap);
+} enablers[] = {
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID,	enable_pv_enforce },
+	{ KVM_CAP_HYPERV_ENFORCE_CPUID,		enable_hv_enforce },
+	{ KVM_CAP_HYPERV_SYNIC,			enable_synic },
+	{ KVM_CAP_HYPERV_SYNIC2,		enable_synic2 },
+};
+
+static long enable_cap(void *obj, void *arg, unsigned long raw)
+{
+	const struct kvm_enable_cap *cap = arg;
+	unsigned int i;
+
+	for (i = 0; !cap->flags && i < ARRAY_SIZE(enablers); i++)
+		if (enablers[i].cap == cap->cap)
+			return enablers[i].enable(obj, cap);
+	return -EINVAL;
+}
+
+static long get_supported_hv_cpuid(void *obj, void *arg, unsigned long raw)
+{
+	struct kvm_cpuid2 __user *user = (void __user *)raw;
+	struct kvm_cpuid2 head;
+	int r;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	r = hv_cpuid_supported(obj, &head, user->entries);
+	if (r)
+		return r;
+	return copy_to_user(user, &head, sizeof(head)) ? -EFAULT : 0;
 }
 
 /* --- The same by way of the run page: KVM_CAP_SYNC_REGS. --- */
@@ -757,6 +803,7 @@ static const struct ioctl_row state_ioctls[] = {
 	{ KVM_SET_CPUID,	0,		set_cpuid },
 	{ KVM_SET_CPUID2,	0,		set_cpuid2 },
 	{ KVM_GET_CPUID2,	0,		get_cpuid2 },
+	{ KVM_GET_SUPPORTED_HV_CPUID, IOCTL_RAW,	get_supported_hv_cpuid },
 	{ KVM_GET_LAPIC,	0,		get_lapic },
 	{ KVM_SET_LAPIC,	0,		set_lapic },
 	{ KVM_SET_VAPIC_ADDR,	0,		set_vapic_addr },

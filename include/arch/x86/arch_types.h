@@ -131,6 +131,7 @@ struct tsc_sync {
 /* One (TSC, ns) pair for all vCPUs, when the host's clock allows one. */
 struct master_clock {
 	bool valid;
+	u64 generation;			/* moves with each change of the rest */
 	u64 host_tsc;
 	s64 ns;
 };
@@ -150,6 +151,8 @@ struct walk_memo {
 	} read[5];
 };
 
+struct hv_vm;
+struct hv_vcpu;
 struct lapic;
 struct ioapic;
 struct pic;
@@ -193,6 +196,7 @@ struct vm_arch {
 	u64 exit_hypercalls;
 	struct msr_filter __rcu *msr_filter;	/* read under vm->srcu */
 	bool hide_platform_info;		/* KVM_CAP_MSR_PLATFORM_INFO off */
+	struct hv_vm *hv;			/* NULL: nobody has asked for it; x86/hyperv/ */
 };
 
 /* x86/stats.c has their names, and stats.h what user space makes of them. */
@@ -232,6 +236,7 @@ struct vcpu_arch {
 	int user_irq;			/* split irqchip: KVM_INTERRUPT's vector, or -1 */
 
 	struct lapic *lapic;		/* NULL: the APIC is user space's */
+	struct hv_vcpu *hv;		/* as the VM's */
 	u32 mp_state;			/* KVM_MP_STATE_* */
 	unsigned long pending_init_sipi;
 	u8 sipi_vector;
@@ -265,6 +270,9 @@ enum vcpu_arch_request {
 	VCPU_REQ_SMI,			/* one has come */
 	VCPU_REQ_SMI_NEXT,		/* it waits for what is being delivered */
 	VCPU_REQ_LOAD_ROOT,		/* it is in another address space than its root */
+	VCPU_REQ_HV_FLUSH,		/* a hypercall of another vCPU's: flush the TLB */
+	VCPU_REQ_HV_STIMER,		/* a synthetic timer is due */
+	VCPU_REQ_HV_EXIT,		/* the Hyper-V interface has news for user space */
 	VCPU_REQS
 };
 

@@ -5,8 +5,10 @@
  */
 #include <linux/mutex.h>
 #include <linux/slab.h>
+#include <asm/hyperv-tlfs.h>
 #include <minikvm/irq_routing.h>
 #include <minikvm/vcpu.h>
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic_state.h"
 
@@ -77,6 +79,24 @@ static int fill_msi(struct vm *vm, struct irq_route *route,
 	return 0;
 }
 
+static int deliver_sint(struct vm *vm, const struct irq_route *route,
+			enum irq_source source, int level)
+{
+	return level ? hv_synic_raise(vm, route->line.target, route->line.nr) : -1;
+}
+
+/* A VP index may be given to a vCPU that is yet to come. */
+static int fill_sint(struct vm *vm, struct irq_route *route,
+		     const struct kvm_irq_routing_hv_sint *sint)
+{
+	if (sint->sint >= HV_SYNIC_SINT_COUNT)
+		return -EINVAL;
+	route->line.target = sint->vcpu;
+	route->line.nr = sint->sint;
+	route->deliver = deliver_sint;
+	return 0;
+}
+
 /**
  * arch_irq_route_fill() - what a routing entry means on x86
  * @vm:		with an irqchip, or about to have one
@@ -94,6 +114,8 @@ int arch_irq_route_fill(struct vm *vm, struct irq_route *route,
 				    entry->u.irqchip.pin);
 	case KVM_IRQ_ROUTING_MSI:
 		return fill_msi(vm, route, entry);
+	case KVM_IRQ_ROUTING_HV_SINT:
+		return fill_sint(vm, route, &entry->u.hv_sint);
 	default:
 		return -EINVAL;
 	}
@@ -344,6 +366,7 @@ int irq_take(struct vcpu *vcpu)
  */
 void irqchip_eoi(struct vcpu *vcpu, int vector, bool level)
 {
+	hv_eoi(vcpu, vector);
 	if (vcpu->vm->arch.ioapic) {
 		ioapic_eoi(vcpu, vector, level);
 	} else if (level && !lapic_directed_eoi(vcpu)) {
@@ -360,6 +383,8 @@ void irqchip_eoi(struct vcpu *vcpu, int vector, bool level)
  */
 bool irqchip_wants_eoi(struct vcpu *vcpu, int vector, bool level)
 {
+	if (hv_wants_eoi(vcpu, vector))
+		return true;
 	return vcpu->vm->arch.ioapic ? ioapic_wants_eoi(vcpu->vm, vector) : level;
 }
 

@@ -11,6 +11,7 @@
 #include <linux/bitops.h>
 #include <linux/slab.h>
 #include <minikvm/vcpu.h>
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic_state.h"
 #include "x86/x86.h"
@@ -132,6 +133,8 @@ void lapic_accept(struct vcpu *vcpu, int vector)
 	struct lapic *apic = vcpu->arch.lapic;
 
 	irr_clear(apic, vector);
+	if (hv_auto_eoi(vcpu, vector))
+		return;
 	__set_bit(vector % 32, lapic_vector_word(apic, APIC_ISR, vector));
 	apic->in_service = vector;
 }
@@ -639,6 +642,61 @@ static int reg_write(struct lapic *apic, unsigned int offset, u32 value)
 }
 
 /**
+ * lapic_msr_read() - read a register by an MSR of its own
+ * @vcpu:	the vCPU
+ * @offset:	of the register
+ * @value:	out; the ICR's is 64 bits wide
+ *
+ * x2APIC's MSRs, and Hyper-V's three, which are there in either mode.
+ *
+ * Return: 0, or 1 for #GP.
+ */
+int lapic_msr_read(struct vcpu *vcpu, unsigned int offset, u64 *value)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+	u32 low;
+
+	if (!apic || reg_read(apic, offset, &low))
+		return 1;
+	*value = low;
+	if (offset == APIC_ICR)
+		*value |= (u64)lapic_reg(apic, APIC_ICR2) << 32;
+	return 0;
+}
+
+/* Like KVM up to 6.10, reserved bits of the low half are accepted. */
+static void write_icr64(struct lapic *apic, u64 value)
+{
+	u32 dest = value >> 32;
+
+	value &= ~(u64)APIC_ICR_BUSY;
+	lapic_set_reg(apic, APIC_ICR, value);
+	lapic_set_reg(apic, APIC_ICR2, lapic_is_x2apic(apic) ? dest : dest & 0xff000000);
+	lapic_send_icr(apic, value, lapic_is_x2apic(apic) ? dest : dest >> 24);
+}
+
+/**
+ * lapic_msr_write() - write a register by an MSR of its own
+ * @vcpu:	the vCPU, loaded
+ * @offset:	of the register
+ * @value:	that is written; an EOI's may be anything of 32 bits
+ *
+ * Return: 0, or 1 for #GP.
+ */
+int lapic_msr_write(struct vcpu *vcpu, unsigned int offset, u64 value)
+{
+	struct lapic *apic = vcpu->arch.lapic;
+
+	if (!apic)
+		return 1;
+	if (offset == APIC_ICR) {
+		write_icr64(apic, value);
+		return 0;
+	}
+	return value >> 32 || reg_write(apic, offset, value) ? 1 : 0;
+}
+
+/**
  * lapic_x2apic_read() - RDMSR of 0x800 to 0x8ff
  * @vcpu:	the vCPU
  * @msr:	the MSR
@@ -649,15 +707,9 @@ static int reg_write(struct lapic *apic, unsigned int offset, u32 value)
 int lapic_x2apic_read(struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	struct lapic *apic = vcpu->arch.lapic;
-	unsigned int offset = (msr - MSR_X2APIC_FIRST) << 4;
-	u32 low;
 
-	if (!apic || !lapic_is_x2apic(apic) || reg_read(apic, offset, &low))
-		return 1;
-	*value = low;
-	if (offset == APIC_ICR)
-		*value |= (u64)lapic_reg(apic, APIC_ICR2) << 32;
-	return 0;
+	return !apic || !lapic_is_x2apic(apic) ||
+	       lapic_msr_read(vcpu, (msr - MSR_X2APIC_FIRST) << 4, value);
 }
 
 /**
@@ -666,26 +718,14 @@ int lapic_x2apic_read(struct vcpu *vcpu, u32 msr, u64 *value)
  * @msr:	the MSR
  * @value:	that is written
  *
- * Like KVM up to 6.10, reserved bits of the ICR's low half are accepted, and
- * an EOI may be written with anything.
- *
  * Return: 0, or 1 for #GP.
  */
 int lapic_x2apic_write(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	struct lapic *apic = vcpu->arch.lapic;
-	unsigned int offset = (msr - MSR_X2APIC_FIRST) << 4;
 
-	if (!apic || !lapic_is_x2apic(apic))
-		return 1;
-	if (offset == APIC_ICR) {
-		value &= ~(u64)APIC_ICR_BUSY;
-		lapic_set_reg(apic, APIC_ICR, value);
-		lapic_set_reg(apic, APIC_ICR2, value >> 32);
-		lapic_send_icr(apic, value, value >> 32);
-		return 0;
-	}
-	return value >> 32 || reg_write(apic, offset, value) ? 1 : 0;
+	return !apic || !lapic_is_x2apic(apic) ||
+	       lapic_msr_write(vcpu, (msr - MSR_X2APIC_FIRST) << 4, value);
 }
 
 /*

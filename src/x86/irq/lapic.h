@@ -78,6 +78,8 @@ void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);
 int lapic_set_base(struct vcpu *vcpu, u64 base, bool user);
 int lapic_x2apic_read(struct vcpu *vcpu, u32 msr, u64 *value);
 int lapic_x2apic_write(struct vcpu *vcpu, u32 msr, u64 value);
+int lapic_msr_read(struct vcpu *vcpu, unsigned int offset, u64 *value);	/* in any mode */
+int lapic_msr_write(struct vcpu *vcpu, unsigned int offset, u64 value);
 u64 lapic_get_tsc_deadline(struct vcpu *vcpu);
 void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 deadline);
 int lapic_mmio_read(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *data);

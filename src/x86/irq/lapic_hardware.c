@@ -15,6 +15,7 @@
  */
 #include <linux/bitops.h>
 #include <minikvm/vcpu.h>
+#include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic_state.h"
 #include "x86/x86.h"
@@ -106,11 +107,14 @@ void lapic_hardware_sync(struct vcpu *vcpu)
 				      max(lapic_bank_highest(apic, APIC_ISR), 0));
 }
 
-/* A debugger that holds interrupts back does so by not injecting them. */
+/*
+ * A debugger that holds interrupts back does so by not injecting them. And of one that ends when
+ * it is delivered hardware knows nothing.
+ */
 static bool wanted(struct vcpu *vcpu)
 {
 	return vendor_caps.apic_hardware && lapic_is_x2apic(vcpu->arch.lapic) &&
-	       !(vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ);
+	       !(vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ) && !hv_any_auto_eoi(vcpu);
 }
 
 /* It reads what is in the page, of which this is not otherwise used. */
