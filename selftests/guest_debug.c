@@ -75,6 +75,54 @@ TEST(single_step)
 	vcpu_run_done(vcpu);
 }
 
+/*
+ * What the module emulates as a whole: accesses to its devices and to user space's, strings,
+ * which are a step each iteration.
+ */
+asm(".pushsection .text\n"
+    "emul_0: mov $0xfee00030, %ebx\n"
+    "emul_1: mov (%rbx), %eax\n"
+    "emul_2: mov %eax, (%rbx)\n"
+    "emul_3: mov $0xd0000000, %ebx\n"
+    "emul_4: add (%rbx), %eax\n"
+    "emul_5: lea emul_0(%rip), %rsi\n"
+    "emul_6: mov %rbx, %rdi\n"
+    "emul_7: mov $2, %ecx\n"
+    "emul_8: rep movsb\n"
+    "emul_9: mov $1, %eax; mov $0x900, %edx; out %eax, %dx\n"
+    ".popsection");
+extern char emul_0[], emul_1[], emul_2[], emul_3[], emul_4[], emul_5[], emul_6[], emul_7[],
+	    emul_8[], emul_9[];
+
+TEST(step_over_emulated)
+{
+	static const struct { char *at; int mmio; } path[] = {
+		{ emul_1, 0 }, { emul_2, 0 }, { emul_3, 0 }, { emul_4, 0 }, { emul_5, 1 },
+		{ emul_6, 0 }, { emul_7, 0 }, { emul_8, 0 }, { emul_8, 1 }, { emul_9, 1 },
+	};
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP,
+	};
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, emul_0, 0);
+	struct kvm_debugregs regs;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(path); i++) {
+		set_debug(vcpu, &debug);
+		if (path[i].mmio)
+			vcpu_run_exit(vcpu, KVM_EXIT_MMIO);
+		EXPECT_EQ((u64)path[i].at, run_to_debug(vcpu)) TH_LOG("step %d", i);
+		EXPECT_EQ(DR6_BS, vcpu->run->debug.arch.dr6 & (DR6_BS | 0xf));
+		EXPECT_EQ((u64)path[i].at, vcpu_regs(vcpu).rip);
+		EXPECT_EQ(0, vcpu_regs(vcpu).rflags & TF);
+	}
+	debug_off(vcpu);
+	do_ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+	EXPECT_EQ(0, regs.dr6 & DR6_BS);
+	vcpu_run_done(vcpu);
+}
+
 /* Of what the guest has not cleared in its DR6 user space is not told, nor of its own steps the guest. */
 TEST(only_what_is_new)
 {

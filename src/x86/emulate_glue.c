@@ -618,7 +618,8 @@ static int ask_user(struct vcpu *vcpu)
 	return 0;
 }
 
-static void commit(struct vcpu *vcpu)
+/* Returns as exit_dispatch(). */
+static int commit(struct vcpu *vcpu)
 {
 	const struct emul *e = &vcpu->arch.emul;
 
@@ -626,8 +627,7 @@ static void commit(struct vcpu *vcpu)
 	vcpu->arch.rflags = e->rflags;
 	static_call(vendor_set_shadow)(vcpu, e->mov_ss ? SHADOW_MOV_SS : 0);
 	/* Behind a load of SS the step is held back: SDM vol. 3, 6.8.3. */
-	if (e->single_step && !e->mov_ss)
-		queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
+	return e->single_step && !e->mov_ss ? vcpu_single_step(vcpu) : 1;
 }
 
 static bool interrupted(struct vcpu *vcpu)
@@ -639,7 +639,7 @@ static int execute(struct vcpu *vcpu)
 {
 	struct emul *e = &vcpu->arch.emul;
 	unsigned int n = STRING_BATCH;
-	int rc;
+	int rc, r = 1;
 
 	do {
 		emul_replay_restart(&vcpu->arch.replay);
@@ -651,13 +651,13 @@ static int execute(struct vcpu *vcpu)
 			continue;
 		emul_replay_forget(&vcpu->arch.replay);
 		if (rc == EMUL_OK || rc == EMUL_AGAIN)
-			commit(vcpu);
+			r = commit(vcpu);
 	} while (rc == EMUL_AGAIN && !e->single_step && --n && !interrupted(vcpu));
 	emul_replay_forget(&vcpu->arch.replay);
 
 	if (rc == EMUL_FAULT)
 		raise(vcpu, &e->fault);
-	return rc == EMUL_UNHANDLED ? emulate_failed(vcpu) : 1;
+	return rc == EMUL_UNHANDLED ? emulate_failed(vcpu) : r;
 }
 
 static int resume_locked(struct vcpu *vcpu)

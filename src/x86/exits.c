@@ -17,8 +17,15 @@
 
 /* --- Getting past an instruction. --- */
 
-/* A step over an instruction that the core executed, not the CPU. */
-static int single_step(struct vcpu *vcpu)
+/**
+ * vcpu_single_step() - a step over an instruction that the core executed, not the CPU
+ * @vcpu: the vCPU, loaded, behind the instruction; RFLAGS.TF was set before it
+ *
+ * The guest's own step is its #DB; one of user space, which debugs it, is not for the guest.
+ *
+ * Return: as exit_dispatch(): 1, or 0 for KVM_EXIT_DEBUG.
+ */
+int vcpu_single_step(struct vcpu *vcpu)
 {
 	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
 
@@ -65,7 +72,7 @@ int vcpu_skip(struct vcpu *vcpu)
 	}
 	move_on(vcpu, len);
 	if (unlikely(vcpu->arch.rflags & X86_EFLAGS_TF))
-		return single_step(vcpu);
+		return vcpu_single_step(vcpu);
 	return 1;
 }
 

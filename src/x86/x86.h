@@ -100,6 +100,7 @@ static inline void complete_later(struct vcpu *vcpu, complete_fn fn)
 
 int exit_dispatch(struct vcpu *vcpu);		/* 1: enter again; 0: to user space */
 int vcpu_skip(struct vcpu *vcpu);		/* past the exiting instruction */
+int vcpu_single_step(struct vcpu *vcpu);	/* RFLAGS.TF's trap, behind one */
 
 /* emulate_glue.c: the emulator's way to guest state and memory */
 int emulate_instruction(struct vcpu *vcpu);	/* as exit_dispatch */
