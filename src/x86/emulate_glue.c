@@ -308,26 +308,37 @@ static u64 op_sysreg(struct emul *e, enum emul_sysreg reg)
 
 /* --- Ports: string I/O alone comes here; plain IN and OUT is exits.c's. --- */
 
-static bool port_read(struct vcpu *vcpu, const struct emul_piece *piece)
+/*
+ * A device may leave off in the middle: a ring is full, an eventfd is for another value. What
+ * it has had is not done again; the piece is that much, and the rest will be one of its own.
+ */
+static bool port_served(struct emul_piece *piece, unsigned int n)
+{
+	if (n)
+		piece->count = n;
+	return n;
+}
+
+static bool port_read(struct vcpu *vcpu, struct emul_piece *piece)
 {
 	void *data = vcpu->arch.pio_data;
 	unsigned int i;
 
 	for (i = 0; i < piece->count; i++, data += piece->len)
 		if (io_bus_read(vcpu, BUS_PIO, piece->addr, piece->len, data))
-			return false;
-	return true;
+			break;
+	return port_served(piece, i);
 }
 
-static bool port_write(struct vcpu *vcpu, const struct emul_piece *piece)
+static bool port_write(struct vcpu *vcpu, struct emul_piece *piece)
 {
 	const void *data = vcpu->arch.pio_data;
 	unsigned int i;
 
 	for (i = 0; i < piece->count; i++, data += piece->len)
 		if (io_bus_write(vcpu, BUS_PIO, piece->addr, piece->len, data))
-			return false;
-	return true;
+			break;
+	return port_served(piece, i);
 }
 
 static int op_pio_in(struct emul *e, u16 port, unsigned int size, void *buf, u32 *count)
