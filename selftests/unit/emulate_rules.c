@@ -529,6 +529,13 @@ static void string_output(void)
 	CHECK(w.exits[0].count == EMUL_IO_MAX && w.exits[1].count == 2000 - EMUL_IO_MAX);
 	CHECK(!memcmp(&w.exits[0].data, "minikvm", 8));
 	CHECK(w.gpr[EMUL_RSI] == BASE + 0x1000 + 2000);
+	/* A step is an iteration. */
+	w.gpr[EMUL_RSI] = BASE + 0x1000;
+	w.gpr[EMUL_RCX] = 2;
+	w.e.rip = BASE;
+	w.e.rflags |= X86_EFLAGS_TF;
+	CHECK(world_run(&w, 1) == EMUL_AGAIN && w.e.single_step && w.gpr[EMUL_RCX] == 1);
+	CHECK(w.exit_count == 3 && w.exits[2].count == 1);
 }
 
 /* User space may change rCX while it has the exit: fewer are taken, and never more than given. */

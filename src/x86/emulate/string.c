@@ -217,7 +217,8 @@ static int check_io(struct emul *e, u16 port, unsigned int size)
 
 /*
  * How many elements one op may move, starting at @index: those left to do, up to the end of the
- * page, upwards, to plain memory that may be accessed. Anything else goes one by one.
+ * page, upwards, to plain memory that may be accessed. Anything else goes one by one, and so
+ * does who steps: each iteration is a step (SDM Vol. 3, 17.3.1.4).
  */
 static int io_batch(struct emul *e, unsigned int index, u64 la, unsigned int size, bool write,
 		    u32 *count)
@@ -230,7 +231,7 @@ static int io_batch(struct emul *e, unsigned int index, u64 la, unsigned int siz
 	rc = e->ops->probe(e, la, size, write, EMUL_DATA);
 	if (rc != EMUL_OK && rc != EMUL_SUSPEND)
 		return rc;
-	if (rc || !e->insn.rep || (e->rflags & X86_EFLAGS_DF))
+	if (rc || !e->insn.rep || (e->rflags & (X86_EFLAGS_DF | X86_EFLAGS_TF)))
 		return EMUL_OK;
 	if (max > EMUL_IO_MAX / size)
 		max = EMUL_IO_MAX / size;
