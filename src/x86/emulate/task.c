@@ -217,13 +217,14 @@ static int save_old(const struct task_switch *s)
 	return write_system(e, la, image + f->first, saved_size(f));
 }
 
-#define RIGHTS_TRIES	8
+/* Races that are lost in a row: more than other vCPUs have a reason for. */
+#define RACE_TRIES	8
 
 /* Set or clear the busy bit, locked as on a CPU. */
 static int mark_busy(struct emul *e, const struct tss *tss, bool busy)
 {
 	u64 la = (u32)(tss->descriptor + DESC_RIGHTS);
-	int rc = EMUL_AGAIN, tries = RIGHTS_TRIES;
+	int rc = EMUL_AGAIN, tries = RACE_TRIES;
 
 	while (rc == EMUL_AGAIN && tries--) {
 		u8 old, new;
@@ -411,14 +412,28 @@ static int push_error_code(const struct task_switch *s)
 	return rc;
 }
 
+/*
+ * Who loses a race, as by another vCPU that marks the same descriptor as accessed, loads all of
+ * it again: the CPL is the same, and nothing has been pushed.
+ */
+static int enter_new(const struct task_switch *s, const u8 *image)
+{
+	int rc, tries = RACE_TRIES;
+
+	do {
+		rc = load_segments(s, image);
+		if (!rc)
+			rc = push_error_code(s);
+	} while (rc == EMUL_AGAIN && --tries);
+	return rc;
+}
+
 static int begin_new(const struct task_switch *s, const u8 *image)
 {
 	struct emul *e = s->e;
 	int rc;
 
-	rc = load_segments(s, image);
-	if (!rc)
-		rc = push_error_code(s);
+	rc = enter_new(s, image);
 	if (!rc)
 		rc = emul_code_target(e, e->rip);
 	e->task_trap = s->new.format == &tss32 && image[TSS_TRAP] & 1;
