@@ -178,13 +178,10 @@ static void change_xsave(void *state)
 		x->region[below(200)] = value();
 }
 
-/* SMM isn't claimed: KVM says of its state that it is valid. */
 void mask_events(void *state)
 {
 	struct kvm_vcpu_events *e = state;
 
-	e->flags &= ~KVM_VCPUEVENT_VALID_SMM;
-	memset(&e->smi, 0, sizeof(e->smi));	/* that an INIT waits is among it */
 	/* KVM of 6.1 says whether one waits, and loses the other. */
 	e->nmi.pending = !!e->nmi.pending;
 	/* KVM tells of the last one, when there is none. */
@@ -407,12 +404,10 @@ static void state_get(struct world *w)
 static const struct range {
 	u32 first, last;
 } not_claimed[] = {
-	{ 0x34, 0x34 },				/* SMM */
 	{ 0xcd, 0xcd },				/* the clock of a bus, which KVM has to read only */
 	{ 0x8c, 0x8f },				/* SGX */
 	{ 0x40, 0x47 }, { 0x60, 0x67 }, { 0x1c8, 0x1c9 },	/* LBRs, which KVM has none of */
 	{ 0x680, 0x69f }, { 0x6c0, 0x6df }, { 0xdc0, 0xddf },
-	{ 0x9e, 0x9e },
 	{ 0x9b, 0x9b },
 	{ 0xc1, 0xc8 }, { 0x186, 0x18d },	/* PMU */
 	{ 0x309, 0x30c }, { 0x38d, 0x390 }, { 0x345, 0x345 }, { 0x3f1, 0x3f2 }, { 0x3f7, 0x3f7 },

@@ -227,9 +227,6 @@ static void memory_region(struct world *w)
 	/* and there its APICs' page */
 	if (r->guest_phys_addr - 0xfec00000 < 0x400000)
 		r->guest_phys_addr = RAM_SIZE;
-	/* A second address space is SMM's, which minikvm does not have. */
-	if (r->slot >> 16 == 1)
-		return;
 	if (!CALL(w->vm, KVM_SET_USER_MEMORY_REGION, r) && !r->slot)
 		w->has_ram = r->memory_size == RAM_SIZE && !r->guest_phys_addr;
 }
@@ -245,8 +242,6 @@ static void dirty_log(struct world *w)
 		tweak(log, 8);
 	if (one_in(8))
 		log->dirty_bitmap = one_in(2) ? NULL : (void *)((char *)log + sizeof(*log) - 4);
-	if (log->slot >> 16 == 1)
-		return;
 	memset(bits, 0, 512);
 	/* KVM has what was only read as well, if the host may write it. */
 	CALL(w->vm, KVM_GET_DIRTY_LOG, log);
@@ -268,8 +263,6 @@ static void clear_log(struct world *w)
 		tweak(log, 16);
 	for (int i = 0; i < 64; i++)
 		bits[i] = one_in(2) ? -1ull : rnd();
-	if (log->slot >> 16 == 1)
-		return;
 	CALL(w->vm, KVM_CLEAR_DIRTY_LOG, log);
 }
 
