@@ -537,8 +537,10 @@ static void get_smi(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 {
 	struct vcpu_events *e = &vcpu->arch.events;
 
-	if (vcpu_consume(vcpu, VCPU_REQ_SMI))
+	if (vcpu_consume(vcpu, VCPU_REQ_SMI)) {
 		e->smi.pending = true;
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
+	}
 	out->smi.smm = in_smm(vcpu);
 	out->smi.pending = e->smi.pending;
 	out->smi.smm_inside_nmi = e->smi.inside_nmi;

@@ -314,7 +314,7 @@ static void ignore_unused(struct smm_state *s)
 {
 	bool long_mode;
 
-	s->sregs.cr0 = (s->sregs.cr0 & CR0_DEFINED) | X86_CR0_ET;
+	s->sregs.cr0 = (s->sregs.cr0 & (CR0_DEFINED | GENMASK_ULL(63, 32))) | X86_CR0_ET;
 	s->sregs.efer &= ~(u64)EFER_LMA;
 	long_mode = (s->sregs.efer & EFER_LME) && (s->sregs.cr0 & X86_CR0_PG);
 	if (long_mode) {
