@@ -313,7 +313,7 @@ static const struct { const char *what; u16 at; u64 set, clear; bool stock; } ba
 	{ "CR0: paging without protection",	0x158, 0, 1, true },
 	{ "CR0: NW without CD",			0x158, 1 << 29, 1 << 30, true },
 	{ "CR0: bit 32",			0x158, 1ull << 32, 0, false },
-	{ "CR4: a bit that is not",		0x148, 1ull << 40, 0, true },
+	{ "CR4: a bit that is not",		0x148, 1 << 15, 0, true },
 	{ "CR4: VMXE",				0x148, 1 << 13, 0, false },
 	{ "CR4: long mode without PAE",		0x148, 0, 1 << 5, true },
 	{ "CR3: no such address",		0x150, 1ull << 60, 0, true },
@@ -379,6 +379,7 @@ TEST(wild_maps)
 		}
 		setitimer(ITIMER_PROF, &soon, NULL);
 		vcpu_run_once(vcpu);
+		setitimer(ITIMER_PROF, &(struct itimerval){ }, NULL);
 		EXPECT_EQ(0, get_events(vcpu).smi.smm);
 		vcpu_free(vcpu);
 		vm_free(vm);
@@ -635,9 +636,13 @@ TEST_F(smm, from_halt)
 TEST_F(smm, shadow)
 {
 	struct kvm_vcpu_events e;
+	struct kvm_regs r;
 
 	SKIP_ON_STOCK("loses it");
 	vcpu_start64(self->vcpu, (void *)GUEST_LOW, 0);
+	r = vcpu_regs(self->vcpu);
+	r.rflags |= 0x200;
+	do_ioctl(self->vcpu->fd, KVM_SET_REGS, &r);
 	e = get_events(self->vcpu);
 	e.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
 	e.flags = KVM_VCPUEVENT_VALID_SHADOW;
@@ -647,6 +652,14 @@ TEST_F(smm, shadow)
 	EXPECT_EQ(0, get_events(self->vcpu).interrupt.shadow);
 	/* SVM does not tell the two kinds apart */
 	EXPECT_TRUE(self->smram[MAP + 0xcb] & KVM_X86_SHADOW_INT_STI);
+	run_to_out(self->vcpu);
+	/* one that can't be, for interrupts are off */
+	r = vcpu_regs(self->vcpu);
+	r.rflags &= ~0x200ul;
+	do_ioctl(self->vcpu->fd, KVM_SET_REGS, &r);
+	smi(self->vcpu);
+	vcpu_run_sync(self->vcpu, IN_SMM);
+	self->smram[MAP + 0xcb] = KVM_X86_SHADOW_INT_STI;
 	run_to_out(self->vcpu);
 }
 

@@ -326,7 +326,8 @@ static void ignore_unused(struct smm_state *s)
 	if (!s->sregs.cs.l)
 		s->regs.rip = (u32)s->regs.rip;
 	s->regs.rflags = (s->regs.rflags & RFLAGS_DEFINED) | X86_EFLAGS_FIXED;
-	s->shadow &= SHADOW_STI | SHADOW_MOV_SS;
+	/* No CPU has STI's with interrupts off. */
+	s->shadow &= s->regs.rflags & X86_EFLAGS_IF ? SHADOW_STI | SHADOW_MOV_SS : SHADOW_MOV_SS;
 }
 
 static bool paging_valid(struct vcpu *vcpu, const struct kvm_sregs *s)
