@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Debian packages by way of apt, without installing them and without touching the
 # machine's own package lists: private lists, made of the mirrors that the machine
-# is configured for. A "suite" is bookworm (with its updates) or bookworm-backports.
+# is configured for. A "suite" is bookworm (with its updates), bookworm-source (the sources of
+# these), bookworm-backports, or bookworm-i386 (packages of the 32-bit architecture).
 # shellcheck shell=bash disable=SC2016
 
 # Options that point apt at the private lists of a suite.
@@ -12,6 +13,9 @@ apt_options()
 	printf '%s\n' -o "Dir::Etc::SourceList=$dir/sources.list" -o Dir::Etc::SourceParts=/dev/null \
 		-o "Dir::State::Lists=$dir/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
 		-o APT::Sandbox::User= -o APT::Get::List-Cleanup=0
+	case $1 in
+	*-i386) printf '%s\n' -o APT::Architecture=i386 -o APT::Architectures=i386 ;;
+	esac
 }
 
 # The sources.list lines of a suite. Backports live where the main archive does.
@@ -26,6 +30,8 @@ apt_sources()
 			case $suite/$release in
 			bookworm/bookworm | bookworm/bookworm-updates | bookworm/bookworm-security)
 				echo "deb [signed-by=$key] $uri $release main" ;;
+			bookworm-i386/bookworm)
+				echo "deb [signed-by=$key] $uri bookworm main" ;;
 			bookworm-backports/bookworm)
 				echo "deb [signed-by=$key] $uri bookworm-backports main" ;;
 			bookworm-source/bookworm | bookworm-source/bookworm-updates | bookworm-source/bookworm-security)

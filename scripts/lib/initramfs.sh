@@ -48,11 +48,11 @@ module_files()
 		sed -n 's/^insmod \([^ ]*\).*/\1/p'
 }
 
-# fill_init DIR INIT: what INIT needs.
+# fill_init DIR INIT [BUSYBOX]: what INIT needs.
 fill_init()
 {
 	mkdir -p "$1"/{bin,dev} &&
-		install -m 755 /bin/busybox "$1/bin/busybox" &&
+		install -m 755 "${3:-/bin/busybox}" "$1/bin/busybox" &&
 		install -m 755 "$2" "$1/init"
 }
 
@@ -79,13 +79,13 @@ host_initramfs()
 	cached_image host "$sum" fill_host "$init" "$dir"
 }
 
-# guest_initramfs: prints the image with which a guest shows that it lives.
+# guest_initramfs [BUSYBOX]: prints the image with which a guest shows that it lives.
 guest_initramfs()
 {
-	local init=$TOP/scripts/lib/guest-init sum
+	local init=$TOP/scripts/lib/guest-init busybox=${1:-/bin/busybox} sum
 
-	sum=$(cat "$init" /bin/busybox "${BASH_SOURCE[0]}" | sha256sum)
-	cached_image guest "$sum" fill_init "$init"
+	sum=$(cat "$init" "$busybox" "${BASH_SOURCE[0]}" | sha256sum)
+	cached_image guest "$sum" fill_init "$init" "$busybox"
 }
 
 # fill_qemu DIR QEMU
