@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The state of the Hyper-V interface: how it comes and goes, who has which VP index, and what a
- * vCPU has to tell user space.
+ * The state of the Hyper-V interface: how it comes and goes, who has which VP index, what a vCPU
+ * has to tell user space, and the eventfds of events.
  */
 #include <linux/eventfd.h>
 #include <linux/slab.h>
@@ -175,4 +175,52 @@ int hv_report_exit(struct vcpu *vcpu)
 	if (hv->exits_owed)
 		vcpu_request(vcpu, VCPU_REQ_HV_EXIT);
 	return 0;
+}
+
+/* --- KVM_HYPERV_EVENTFD. --- */
+
+static int assign(struct hv_vm *hv, u32 connection, int fd)
+{
+	struct eventfd_ctx *ctx = eventfd_ctx_fdget(fd);
+	int r;
+
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+	r = xa_insert(&hv->eventfds, connection, ctx, GFP_KERNEL_ACCOUNT);
+	if (r)
+		eventfd_ctx_put(ctx);
+	return r == -EBUSY ? -EEXIST : r;
+}
+
+static int deassign(struct vm *vm, struct hv_vm *hv, u32 connection)
+{
+	struct eventfd_ctx *ctx = xa_erase(&hv->eventfds, connection);
+
+	if (!ctx)
+		return -ENOENT;
+	vm_wait_readers(&vm->srcu);
+	eventfd_ctx_put(ctx);
+	return 0;
+}
+
+/**
+ * hv_eventfd() - KVM_HYPERV_EVENTFD: an eventfd for a connection's events
+ * @vm:		the VM
+ * @args:	connection, eventfd, and whether that ends
+ *
+ * Context: may sleep; not under vm->srcu. Return: 0; -EINVAL for flags and connections that there
+ * are not, -EEXIST, -ENOENT, -EBADF, -ENOMEM.
+ */
+int hv_eventfd(struct vm *vm, const struct kvm_hyperv_eventfd *args)
+{
+	struct hv_vm *hv;
+
+	if ((args->flags & ~KVM_HYPERV_EVENTFD_DEASSIGN) ||
+	    (args->conn_id & ~KVM_HYPERV_CONN_ID_MASK))
+		return -EINVAL;
+	hv = hv_vm_get(vm);
+	if (!hv)
+		return -ENOMEM;
+	return args->flags & KVM_HYPERV_EVENTFD_DEASSIGN ?
+	       deassign(vm, hv, args->conn_id) : assign(hv, args->conn_id, args->fd);
 }

@@ -18,10 +18,11 @@
 /* EAX of HYPERV_CPUID_INTERFACE: "Hv#1" (TLFS 2.4). */
 #define HV_INTERFACE_SIGNATURE	0x31237648
 
-/* hyperv.c: life, and exits to user space */
+/* hyperv.c: life, exits to user space, KVM_HYPERV_EVENTFD */
 void hv_vcpu_destroy(struct vcpu *vcpu);
 void hv_vm_destroy(struct vm *vm);
 int hv_report_exit(struct vcpu *vcpu);		/* VCPU_REQ_HV_EXIT */
+int hv_eventfd(struct vm *vm, const struct kvm_hyperv_eventfd *args);
 
 /* cpuid.c; vcpu->lock held */
 int hv_cpuid_supported(struct vcpu *vcpu, struct kvm_cpuid2 *head,
@@ -37,8 +38,9 @@ int hv_msr_set(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 /* hypercall.c */
 bool hv_hypercalls_on(struct vcpu *vcpu);
 int hv_hypercall(struct vcpu *vcpu);		/* as exit_dispatch() */
+
+/* vp_calls.c */
 int hv_tlb_flush(struct vcpu *vcpu);		/* VCPU_REQ_HV_FLUSH */
-int hv_eventfd(struct vm *vm, const struct kvm_hyperv_eventfd *args);
 
 /* clock.c */
 void hv_tsc_page_update(struct vcpu *vcpu);
