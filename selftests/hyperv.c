@@ -450,6 +450,16 @@ static void set_clock(struct vm *vm, u64 seconds)
 	do_ioctl(vm->fd, KVM_SET_CLOCK, &data);
 }
 
+/* With a TSC that is far from 0, as that of a guest which has been running for long. */
+static struct vcpu *time_vcpu(struct vm *vm)
+{
+	struct vcpu *vcpu = hv_vcpu(vm, 0, guest_time, 0);
+
+	if (vcpu_set_msr(vcpu, 0x10, 1ull << 45) != 1)
+		die("the TSC can't be set");
+	return vcpu;
+}
+
 static bool master_clock(struct vm *vm)
 {
 	struct kvm_clock_data data = {};
@@ -461,7 +471,7 @@ static bool master_clock(struct vm *vm)
 TEST(reference_time)
 {
 	struct vm *vm = vm_create(VM_IRQCHIP);
-	struct vcpu *vcpu = hv_vcpu(vm, 0, guest_time, 0);
+	struct vcpu *vcpu = time_vcpu(vm);
 
 	vcpu_run_sync(vcpu, 0);
 	if (!master_clock(vm))
@@ -477,7 +487,7 @@ TEST(reference_time)
 TEST(time_after_emulation)
 {
 	struct vm *vm = vm_create(VM_IRQCHIP);
-	struct vcpu *vcpu = hv_vcpu(vm, 0, guest_time, 0);
+	struct vcpu *vcpu = time_vcpu(vm);
 
 	SKIP_ON_STOCK("leaves the page as it was while the TSC was emulated");
 	vcpu_run_sync(vcpu, 0);
@@ -713,6 +723,45 @@ TEST(calls_denied)
 	ASSERT_EQ(0, enable(vcpu, KVM_CAP_HYPERV_ENFORCE_CPUID, 1));
 	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
 	vcpu_run_done(vcpu);
+}
+
+/* 32-bit code has its parameters in pairs, EDX:EAX, EBX:ECX, EDI:ESI; the result is in the first. */
+extern const char calls32[];
+
+asm(".pushsection .text\n"
+    ".code32\n"
+    "calls32: mov $0x40000000, %ecx; mov $0x81000000, %edx; xor %eax, %eax; wrmsr\n"
+    "	mov $3, %edx; mov $3, %eax\n"			/* CALL_FLUSH_LIST, 3 elements */
+    "	xor %ebx, %ebx; mov $0x1001000, %ecx\n"		/* INPUT */
+    "	call call32\n"
+    "	xor %edx, %edx; mov $0x1000b, %eax\n"		/* CALL_SEND_IPI | FAST */
+    "	mov $1, %ebx; mov $0x61, %ecx\n"		/* VECTOR; what is reserved is not 0 */
+    "	xor %edi, %edi; mov $1, %esi\n"
+    "	call call32\n"
+    "	xor %ebx, %ebx; mov $0x61, %ecx\n"
+    "	xor %edx, %edx; mov $0x1000b, %eax\n"
+    "	mov $1, %edi; xor %esi, %esi\n"			/* to VP 32: nobody */
+    "	call call32\n"
+    "	hlt\n"
+    /* VMCALL; on SVM it is made VMMCALL the first time. */
+    "call32: .byte 0x0f, 0x01, 0xc1\n"
+    "	mov %edx, %edi; mov %eax, %ebp; shl $16, %edi; or %ebp, %edi\n"
+    "	mov $4, %eax; mov $0x900, %edx; outl %eax, %dx\n"	/* REPORT_VALUE */
+    "	ret\n"
+    ".code64\n"
+    ".popsection");
+
+TEST(calls_32bit)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = hv_vcpu(vm, 0, NULL, 0);
+
+	memset(guest_ptr(vm, INPUT), 0, PAGE_SIZE);
+	vcpu_start32(vcpu, (u64)calls32);
+	/* The elements that are done are in the high half. */
+	EXPECT_EQ(3 << 16, vcpu_run_value(vcpu));
+	EXPECT_EQ(INVALID_INPUT, vcpu_run_value(vcpu));
+	EXPECT_EQ(0, vcpu_run_value(vcpu));
 }
 
 /* ---- hypercalls: what they do ---- */
