@@ -41,6 +41,12 @@ static inline u64 tsc_host_cycles(struct vcpu *vcpu, u64 cycles)
 	return cycles;
 }
 
+/* Nobody is in SMM. */
+static inline bool in_smm(const struct vcpu *vcpu)
+{
+	return false;
+}
+
 void queue_nmi(struct vcpu *vcpu);
 void vcpu_reset(struct vcpu *vcpu, bool init);
 void cpuid_runtime(struct vcpu *vcpu);
