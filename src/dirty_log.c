@@ -181,13 +181,9 @@ static void fill(struct dirty_chunk *chunk, unsigned long npages)
 	chunk->groups = ~0ULL;
 }
 
-/*
- * The chunk, made if need be. Running out of memory must not lose a write that
- * has happened: these allocations do not fail.
- */
-static noinline struct dirty_chunk *get_chunk(struct memslot *slot, unsigned long index)
+/* The chunk, made if need be; NULL where there is no memory for it, and @gfp lets that be. */
+static noinline struct dirty_chunk *get_chunk(struct memslot *slot, unsigned long index, gfp_t gfp)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOFAIL;
 	struct dirty_log *log = slot->log;
 	struct dirty_chunk *chunk, *other;
 	bool dirty;
@@ -198,20 +194,25 @@ static noinline struct dirty_chunk *get_chunk(struct memslot *slot, unsigned lon
 	/* Pairs with make_chunks(): if this says no, there is a chunk by now. */
 	dirty = smp_load_acquire(&log->initially_set);
 	chunk = kzalloc(sizeof(*chunk), gfp);
+	if (!chunk)
+		return NULL;
 	chunk->index = index;
 	if (dirty)
 		fill(chunk, slot->npages - index * CHUNK_PAGES);
 	other = xa_cmpxchg(&log->chunks, index, NULL, chunk, gfp);
 	if (other) {
 		kfree(chunk);
-		return other;
+		return xa_is_err(other) ? NULL : other;
 	}
 	if (dirty)
 		tag(log, index);
 	return chunk;
 }
 
-/* Writes come in heaps: mostly it is the chunk of last time. */
+/*
+ * Writes come in heaps: mostly it is the chunk of last time. Running out of memory must not
+ * lose a write that has happened: these allocations do not fail.
+ */
 static struct dirty_chunk *recent_chunk(struct memslot *slot, unsigned long index)
 {
 	struct dirty_log *log = slot->log;
@@ -219,7 +220,7 @@ static struct dirty_chunk *recent_chunk(struct memslot *slot, unsigned long inde
 
 	if (likely(chunk && chunk->index == index))
 		return chunk;
-	chunk = get_chunk(slot, index);
+	chunk = get_chunk(slot, index, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	smp_store_release(&log->recent, chunk);
 	return chunk;
 }
@@ -267,7 +268,8 @@ static int breathe(void)
 /*
  * A log that began with all pages dirty is about to be gone through: it gets
  * the chunks that it has been spared so far, and is like any other from then
- * on. A writer that makes one at the same time is content with ours.
+ * on. A writer that makes one at the same time is content with ours. Who fails in
+ * the middle leaves full chunks behind, and a log that says still that it is full.
  */
 static int make_chunks(struct memslot *slot)
 {
@@ -277,7 +279,8 @@ static int make_chunks(struct memslot *slot)
 	if (!log->initially_set)
 		return 0;
 	for (index = 0; index * CHUNK_PAGES < slot->npages; index++) {
-		get_chunk(slot, index);
+		if (!get_chunk(slot, index, GFP_KERNEL_ACCOUNT))
+			return -ENOMEM;
 		/* Who made it, if not we, may not have come to this yet. */
 		tag(log, index);
 		if (breathe())
@@ -410,7 +413,8 @@ static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
  * cleared, which is all that grows with the slot.
  *
  * Context: sleeps. Return: 0; -EINVAL, -ENOENT (not logged), -EFAULT, -ENXIO
- * (there are rings instead); -EINTR, if the process is being killed.
+ * (there are rings instead), -ENOMEM, before a page is read; -EINTR, if the process is being
+ * killed.
  */
 int dirty_log_get(struct vm *vm, const struct kvm_dirty_log *log)
 {
