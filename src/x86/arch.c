@@ -254,29 +254,22 @@ bool arch_vm_has_irqchip(struct vm *vm)
 static long vm_create_irqchip(void *obj, void *arg, unsigned long raw)
 {
 	struct vm *vm = obj;
-	long r = -EINVAL;
+	long r;
 
 	mutex_lock(&vm->lock);
-	if (vm->arch.irqchip != IRQCHIP_NONE)
-		r = -EEXIST;
-	else if (!vm->nvcpus)
-		r = irqchip_create(vm);
+	r = irqchip_create(vm);
 	mutex_unlock(&vm->lock);
 	return r;
 }
 
 static long vm_get_irqchip(void *obj, void *arg, unsigned long raw)
 {
-	struct vm *vm = obj;
-
-	return vm->arch.irqchip == IRQCHIP_KERNEL ? irqchip_get(vm, arg) : -ENXIO;
+	return irqchip_get(obj, arg);
 }
 
 static long vm_set_irqchip(void *obj, void *arg, unsigned long raw)
 {
-	struct vm *vm = obj;
-
-	return vm->arch.irqchip == IRQCHIP_KERNEL ? irqchip_set(vm, arg) : -ENXIO;
+	return irqchip_set(obj, arg);
 }
 
 static long create_pit(struct vm *vm, const struct kvm_pit_config *config)
@@ -303,16 +296,12 @@ static long vm_create_pit2(void *obj, void *arg, unsigned long raw)
 
 static long vm_get_pit2(void *obj, void *arg, unsigned long raw)
 {
-	struct vm *vm = obj;
-
-	return vm->arch.pit ? pit_get(vm, arg) : -ENXIO;
+	return pit_get(obj, arg);
 }
 
 static long vm_set_pit2(void *obj, void *arg, unsigned long raw)
 {
-	struct vm *vm = obj;
-
-	return vm->arch.pit ? pit_set(vm, arg) : -ENXIO;
+	return pit_set(obj, arg);
 }
 
 /* The older struct is the newer one's beginning. */
@@ -337,12 +326,11 @@ static long vm_set_pit(void *obj, void *arg, unsigned long raw)
 static long vm_reinject(void *obj, void *arg, unsigned long raw)
 {
 	struct kvm_reinject_control control;
-	struct vm *vm = obj;
 
 	/* The number says nothing of the struct that comes with it. */
 	if (copy_from_user(&control, (void __user *)raw, sizeof(control)))
 		return -EFAULT;
-	return vm->arch.pit ? pit_set_reinject(vm, control.pit_reinject) : -ENXIO;
+	return pit_set_reinject(obj, control.pit_reinject);
 }
 
 /*

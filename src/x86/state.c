@@ -522,11 +522,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 {
 	bool paged = vcpu->arch.cr0 & X86_CR0_PG;
 
-	if (vcpu->arch.lapic)
-		lapic_reset(vcpu, init);
-	else if (!init)
-		vcpu->arch.apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
-				       (vcpu->id == vcpu->vm->arch.bsp_id ? MSR_IA32_APICBASE_BSP : 0);
+	lapic_reset(vcpu, init);
 	smm_reset(vcpu, init);
 	reset_events(vcpu);
 	reset_registers(vcpu, init);
