@@ -322,26 +322,31 @@ static int deliver_targets(struct targets *t, struct lapic *source, const struct
 static int deliver_one_of_all(struct vm *vm, struct lapic *source, const struct apic_msg *msg)
 {
 	unsigned int n = 0, pass, skip = 0;
+	struct lapic *chosen = NULL;
 	struct vcpu *vcpu;
 	unsigned long i;
 
-	/* Count them; then go to the one that the vector falls on. */
+	/*
+	 * Count them; then go to the one that the vector falls on, or to the last, if there are
+	 * fewer by now.
+	 */
 	for (pass = 0; pass < 2; pass++) {
 		vm_for_each_vcpu(i, vcpu, vm) {
 			struct lapic *apic = vcpu->arch.lapic;
 
 			if (!apic || !apic_matches(apic, source, msg) || !lapic_sw_enabled(apic))
 				continue;
+			chosen = apic;
 			if (pass == 0)
 				n++;
 			else if (skip-- == 0)
-				return lapic_accept_msg(apic, msg);
+				break;
 		}
 		if (!n)
-			break;
+			return -1;
 		skip = msg->vector % n;
 	}
-	return -1;
+	return lapic_accept_msg(chosen, msg);
 }
 
 static int deliver_all(struct vm *vm, struct lapic *source, const struct apic_msg *msg)
