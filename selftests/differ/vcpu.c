@@ -437,6 +437,9 @@ bool msr_claimed(u32 msr)
 /* Whose value is a time. */
 static bool msr_is_time(u32 msr)
 {
+	/* Hyper-V's runtime and reference time, too, and the timer that counts it */
+	if (msr == 0x40000010 || msr == 0x40000020 || (msr >= 0x400000b0 && msr <= 0x400000b7))
+		return true;
 	return msr == 0x10 || msr == 0x3b || msr == 0x6e0 || msr == 0x839;
 }
 
