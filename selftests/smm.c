@@ -37,6 +37,7 @@
 _Static_assert(REPORT_SYNC == 5, "as the handlers have it");
 
 HANDLER_CODE(plain, "movl $100, %edi\n" REPORT "rsm");
+HANDLER_CODE(twice, "movl $100, %edi\n" REPORT "incl %edi\n" REPORT "rsm");
 HANDLER_CODE(load_smram, "addr32 movl %ds:0x31000, %edi\n" REPORT "rsm");
 HANDLER_CODE(store_smram, "addr32 movb $1, %ds:0x32000\n movl $100, %edi\n" REPORT "rsm");
 HANDLER_CODE(load_main, "addr32 movl %ds:0x100000, %edi\n" REPORT "rsm");
@@ -355,7 +356,7 @@ static void no_action(int sig)
  */
 TEST(wild_maps)
 {
-	const struct itimerval soon = { .it_value.tv_usec = 50000 };
+	const struct itimerval soon = { { .tv_usec = 50000 }, { .tv_usec = 50000 } };
 	char *smram = map_memory(SMRAM_SIZE);
 	u64 x = 0x9e3779b97f4a7c15;
 
@@ -544,12 +545,14 @@ TEST_F(smm, init_is_latched)
 	memcpy(top + 0xff0, loop_code, sizeof(loop_code));
 	ASSERT_EQ(0, vm_set_slot(self->vm, 3, 0, 0xfffff000, PAGE_SIZE, top));
 	vcpu_start64(self->vcpu, (void *)GUEST_LOW, 0);
-	vcpu_set_msr(self->vcpu, MSR_SMBASE, SMBASE);
+	HANDLE(twice);
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	signal_msi(self->vm, 5 << 8 | 1 << 14);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.latched_init);
+	vcpu_run_sync(self->vcpu, IN_SMM + 1);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.smm);
+	EXPECT_EQ(1, get_events(self->vcpu).smi.latched_init);
 	run_to_out(self->vcpu);
 	EXPECT_EQ(0xf000, vcpu_sregs(self->vcpu).cs.selector);
 	EXPECT_EQ(0xfff2, vcpu_regs(self->vcpu).rip);
@@ -630,6 +633,38 @@ TEST_F(smm, from_halt)
 	vcpu_run_sync(self->vcpu, 2);
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	vcpu_run_done(self->vcpu);
+}
+
+/* The same, where HLT is no exit, and hardware may know that the vCPU is in one. */
+static __guest void guest_halts(void)
+{
+	sti();
+	for (;;)
+		hlt();
+}
+
+TEST(from_halt_on_the_cpu)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X86_DISABLE_EXITS, .args[0] = KVM_X86_DISABLE_EXITS_HLT,
+	};
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	char *smram = map_memory(SMRAM_SIZE);
+	struct kvm_lapic_state lapic;
+	struct vcpu *vcpu;
+	pthread_t thread;
+
+	do_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+	vcpu = vcpu_create(vm, 0, guest_halts, 0);
+	do_ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic);
+	do_ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic);
+	ASSERT_EQ(0, vm_set_slot(vm, SMRAM_SLOT, 0, SMBASE, SMRAM_SIZE, smram));
+	set_handler(smram, plain, plain_end);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, send_smi, vm));
+	vcpu_run_sync(vcpu, IN_SMM);
+	pthread_join(thread, NULL);
+	vcpu_free(vcpu);
+	vm_free(vm);
 }
 
 /* STI's shadow is in the map, and not the handler's. */
@@ -809,6 +844,33 @@ TEST_F(smm, saved_in_smm)
 	EXPECT_EQ(0, memcmp(&before.debug, &after.debug, sizeof(before.debug)));
 	vcpu_free(vcpu);
 	vm_free(vm);
+}
+
+/* In SMM with PAE paging: the four entries that CR3 points to are SMRAM's, whatever came first. */
+TEST_F(smm, restored_with_pae)
+{
+	const u64 pdpt = SMBASE + 0x4000, pd = SMBASE + 0x5000;
+	struct kvm_vcpu_events e;
+	struct kvm_sregs s;
+	struct kvm_regs r;
+
+	*(u64 *)(self->smram + 0x4000) = pd | PTE_P;
+	*(u64 *)(self->smram + 0x5000) = PTE_PS | PTE_W | PTE_P;
+	memset(guest_ptr(self->vm, pdpt), 0, PAGE_SIZE);
+	memcpy(self->smram + HANDLER, loop_code, sizeof(loop_code));
+	vcpu_start32(self->vcpu, SMBASE + HANDLER);
+	s = vcpu_sregs(self->vcpu);
+	r = vcpu_regs(self->vcpu);
+	s.cr3 = pdpt;
+	s.cr4 |= 1 << 5;
+	s.cr0 |= 1u << 31;
+	do_ioctl(self->vcpu->fd, KVM_SET_SREGS, &s);
+	e = get_events(self->vcpu);
+	e.smi.smm = 1;
+	do_ioctl(self->vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+	do_ioctl(self->vcpu->fd, KVM_SET_REGS, &r);
+	run_to_out(self->vcpu);
+	EXPECT_EQ(SMBASE + HANDLER + 2, vcpu_regs(self->vcpu).rip);
 }
 
 TEST_HARNESS_MAIN

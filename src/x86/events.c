@@ -549,11 +549,23 @@ static void get_smi(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->flags |= KVM_VCPUEVENT_VALID_SMM;
 }
 
+/* KVM_SET_SREGS comes before, and took them from the other space's memory. */
+static void reload_pdptrs(struct vcpu *vcpu)
+{
+	u64 cr3 = static_call(vendor_get_cr3)(vcpu);
+
+	if (is_pae_paging(vcpu) && pdptrs_load(vcpu, cr3))
+		static_call(vendor_set_cr3)(vcpu, cr3);
+}
+
 static void set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 {
 	struct vcpu_events *e = &vcpu->arch.events;
 
-	smm_set(vcpu, in->smi.smm);
+	if (in_smm(vcpu) != !!in->smi.smm) {
+		smm_set(vcpu, in->smi.smm);
+		reload_pdptrs(vcpu);
+	}
 	e->smi.pending = in->smi.pending;
 	e->smi.inside_nmi = in->smi.smm && in->smi.smm_inside_nmi;
 	if (vcpu->arch.lapic)

@@ -127,7 +127,7 @@ static u32 pack_rights(const struct kvm_segment *s)
 	       s->avl << 20 | s->l << 21 | s->db << 22 | s->g << 23;
 }
 
-/* The granularity is the limit's to say: there is none that is both fine and large. */
+/* A limit that only the one granularity can have says which it is, for VM entry (26.3.1.2). */
 static void unpack_rights(struct kvm_segment *s, u32 rights)
 {
 	s->type = rights >> 8 & 15;
@@ -138,9 +138,11 @@ static void unpack_rights(struct kvm_segment *s, u32 rights)
 	s->avl = rights >> 20 & 1;
 	s->l = rights >> 21 & 1;
 	s->db = rights >> 22 & 1;
-	s->g = s->limit > 0xfffff;
-	if (s->g)
+	s->g = (rights >> 23 & 1) && (s->limit & 0xfff) == 0xfff;
+	if (s->limit > 0xfffff) {
+		s->g = 1;
 		s->limit |= 0xfff;
+	}
 }
 
 static void to_map(const struct map_layout *l, struct smm_state *s, u8 *map)
@@ -209,7 +211,8 @@ void smm_set(struct vcpu *vcpu, bool in)
 		vcpu->arch.events.smi.inside_nmi = false;
 	if (vcpu->space == space)
 		return;
-	vcpu->space = space;
+	/* Others ask whether an INIT would be taken. */
+	WRITE_ONCE(vcpu->space, space);
 	/* Both know the slots of one space. */
 	vcpu->slot_cache = (struct memslot_cache){ };
 	memset(vcpu->arch.walks, 0, sizeof(vcpu->arch.walks));
@@ -299,6 +302,7 @@ void smm_enter(struct vcpu *vcpu)
 	set_dr(vcpu, 7, DR7_RESTING);
 	if (s.shadow)
 		drop_shadow(vcpu);
+	static_call(vendor_leave_hlt)(vcpu);
 }
 
 /* --- Out. --- */
@@ -380,7 +384,7 @@ static bool load(struct vcpu *vcpu, struct smm_state *s, const u8 *map)
  */
 int smm_leave(struct vcpu *vcpu)
 {
-	gpa_t at = vcpu->arch.msr.smbase + MAP_OFFSET;
+	gpa_t at = (gpa_t)(u32)vcpu->arch.msr.smbase + MAP_OFFSET;
 	u8 map[MAP_SIZE];
 	struct smm_state s;
 	bool read = !guest_read(vcpu->vm, SPACE_SMM, at, map, sizeof(map));

@@ -94,6 +94,8 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(set_shadow,		void,	(struct vcpu *vcpu, u32 shadow)) \
 	V(get_nmi_mask,		bool,	(struct vcpu *vcpu)) \
 	V(set_nmi_mask,		void,	(struct vcpu *vcpu, bool masked)) \
+	/* Where HLT does not exit, hardware may hold the vCPU in one: it shall go on. */ \
+	V(leave_hlt,		void,	(struct vcpu *vcpu)) \
 	V(irq_window,		void,	(struct vcpu *vcpu, bool want)) \
 	V(nmi_window,		void,	(struct vcpu *vcpu, bool want)) \
 	/* Exit when the guest lowers its TPR. enter keeps arch.cr8 in step. */ \

@@ -82,7 +82,7 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
 static inline bool in_smm(const struct vcpu *vcpu)
 {
-	return vcpu->space == SPACE_SMM;
+	return READ_ONCE(vcpu->space) == SPACE_SMM;
 }
 
 bool smm_open(struct vcpu *vcpu);

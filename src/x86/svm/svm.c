@@ -546,6 +546,11 @@ static void teardown(void)
 	free_pages((unsigned long)iopm, get_order(IOPM_PAGES * PAGE_SIZE));
 }
 
+/* RIP is behind the HLT, and no state of the VMCB says that it waits there. */
+static void leave_hlt(struct vcpu *vcpu)
+{
+}
+
 /* SVM has no such log. */
 static unsigned int take_written(struct vcpu *vcpu, const u64 **gpas)
 {
@@ -614,6 +619,7 @@ static const struct vendor_ops svm_ops = {
 	.set_shadow = svm_set_shadow,
 	.get_nmi_mask = svm_get_nmi_mask,
 	.set_nmi_mask = svm_set_nmi_mask,
+	.leave_hlt = leave_hlt,
 	.irq_window = svm_irq_window,
 	.nmi_window = svm_nmi_window,
 	.tpr_window = svm_tpr_window,

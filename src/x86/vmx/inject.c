@@ -11,7 +11,7 @@
  * Where HLT does not exit, the guest may be in it. An event that it is entered
  * with ends that; a hardware exception may not even come with it (26.3.1.5).
  */
-static void leave_hlt(struct vcpu *vcpu)
+void vmx_leave_hlt(struct vcpu *vcpu)
 {
 	if (unlikely(vcpu->vm->arch.disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
 		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
@@ -19,7 +19,7 @@ static void leave_hlt(struct vcpu *vcpu)
 
 static void inject(struct vcpu *vcpu, u32 info)
 {
-	leave_hlt(vcpu);
+	vmx_leave_hlt(vcpu);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info | INTR_INFO_VALID_MASK);
 }
 

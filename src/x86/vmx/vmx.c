@@ -420,6 +420,7 @@ static const struct vendor_ops vmx_ops = {
 	.set_shadow = vmx_set_shadow,
 	.get_nmi_mask = vmx_get_nmi_mask,
 	.set_nmi_mask = vmx_set_nmi_mask,
+	.leave_hlt = vmx_leave_hlt,
 	.irq_window = vmx_irq_window,
 	.nmi_window = vmx_nmi_window,
 	.tpr_window = vmx_tpr_window,

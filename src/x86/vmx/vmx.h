@@ -193,6 +193,7 @@ static __always_inline void vmx_timer_in(struct vmx_vcpu *vmx)
 }
 
 /* inject.c: events in, and windows for them */
+void vmx_leave_hlt(struct vcpu *vcpu);
 void vmx_inject_exception(struct vcpu *vcpu);
 void vmx_inject_irq(struct vcpu *vcpu);
 void vmx_inject_nmi(struct vcpu *vcpu);
