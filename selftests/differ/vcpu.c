@@ -414,7 +414,6 @@ static const struct range {
 	{ 0x4c1, 0x4c8 },
 	{ 0xc0010000, 0xc0010007 }, { 0xc0010200, 0xc001020b },
 	{ 0x480, 0x491 },			/* nesting */
-	{ 0x40000000, 0x400001ff },		/* Hyper-V */
 	{ 0x4b564d02, 0x4b564d02 }, { 0x4b564d06, 0x4b564d07 },	/* asynchronous faults */
 	{ 0xc0010114, 0xc0010114 }, { 0xc0010117, 0xc0010117 },	/* nesting, on AMD */
 	{ 0xc0000104, 0xc0000104 },
