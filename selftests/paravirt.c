@@ -320,6 +320,25 @@ TEST(pv_eoi)
 	vcpu_run_done(vcpu_create(vm, 0, guest_pv_eoi, 0));
 }
 
+/* Who starts after an INIT has not asked for it, and the word may be anybody's. */
+TEST(pv_eoi_ends_with_init)
+{
+	struct vm *vm = make_vm();
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_pv_eoi, 0);
+	struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_SMM };
+	struct kvm_mp_state mp;
+
+	if (!offered(FEATURE_PV_EOI))
+		SKIP(return, "KVM_FEATURE_PV_EOI is not offered");
+	vcpu_set_msr(vcpu, MSR_PV_EOI, GUEST_LOW | 1);
+	ASSERT_EQ(GUEST_LOW | 1, vcpu_get_msr(vcpu, MSR_PV_EOI));
+	events.smi.latched_init = 1;
+	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	/* which acts on the INIT */
+	do_ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp);
+	ASSERT_EQ(0, vcpu_get_msr(vcpu, MSR_PV_EOI));
+}
+
 /* ---- who sleeps or waits for a CPU is "preempted", and flushes when it runs again ---- */
 
 #define GVA		GVA_TEST

@@ -523,6 +523,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	bool paged = vcpu->arch.cr0 & X86_CR0_PG;
 
 	lapic_reset(vcpu, init);
+	/* What runs after an INIT knows nothing of that word in memory. */
+	vcpu->arch.pv.eoi_msr = 0;
 	smm_reset(vcpu, init);
 	reset_events(vcpu);
 	reset_registers(vcpu, init);
