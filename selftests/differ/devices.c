@@ -119,7 +119,7 @@ static void mmio_read(struct code *c, u32 address)
 
 /* ---- what a guest does with them ---- */
 
-/* SMM isn't claimed: no message is an SMI. */
+/* An SMI would begin where no step has put a handler: no message is one. */
 static u32 no_smi(u32 message)
 {
 	return (message >> 8 & 7) == 2 ? message & ~0x700 : message;

@@ -685,7 +685,7 @@ static void sync_regs(struct world *w)
 	run->kvm_valid_regs = one_in(4) ? value() : below(8);
 	run->kvm_dirty_regs = one_in(2) ? 0 : one_in(4) ? value() : below(8);
 	say(" %d valid %llx dirty %llx", n, run->kvm_valid_regs, run->kvm_dirty_regs);
-	/* SMM isn't claimed; INT n executes again. */
+	/* No handler of SMM's is there; INT n executes again. */
 	run->s.regs.events.flags &= ~KVM_VCPUEVENT_VALID_SMM;
 	run->s.regs.events.interrupt.soft = 0;
 	if (one_in(2))

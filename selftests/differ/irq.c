@@ -173,7 +173,7 @@ static void signal_msi(struct world *w)
 	say(" %x %x %x %x", m->address_lo, m->address_hi, m->data, m->flags);
 	if (one_in(8))
 		tweak(m, sizeof(*m));
-	/* SMM isn't claimed. */
+	/* No handler of SMM's is there. */
 	if ((m->data >> 8 & 7) == 2)
 		m->data &= ~0x700;
 	CALL(w->vm, KVM_SIGNAL_MSI, m);

@@ -110,7 +110,7 @@ static void change_events(void *state)
 		e->exception_has_payload = below(2), e->exception_payload = value();
 	if (one_in(2))
 		e->flags = one_in(4) ? value() : below(64);
-	/* SMM isn't claimed. */
+	/* No handler of SMM's is there. */
 	e->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
 	/* Of two that are on their way one is lost, sooner or later. */
 	if (e->exception.injected)
@@ -338,7 +338,7 @@ static bool settable(struct world *w, int n, const struct part *p, void *state)
 	case KVM_SET_DEBUGREGS:
 		mask_debugregs(state);
 		return true;
-	/* SMM isn't claimed; INT n executes again. */
+	/* No handler of SMM's is there; INT n executes again. */
 	case KVM_SET_VCPU_EVENTS:
 		if (e->flags == KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 			ioctl(w->vcpu[n], KVM_GET_VCPU_EVENTS, e);
