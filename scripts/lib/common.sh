@@ -7,6 +7,8 @@ MINIKVM_CACHE=${MINIKVM_CACHE:-${HOME:?}/.cache/minikvm}
 export MINIKVM_CACHE
 # The emulator of the host amd, where scripts/setup qemu has built it.
 QEMU_DIR=$MINIKVM_CACHE/qemu
+# A guest's firmware, code.fd and vars.fd, where scripts/setup ovmf has put it.
+OVMF_DIR=$MINIKVM_CACHE/ovmf
 # What a 32-bit guest is made of, where scripts/setup guest-i386 has put it.
 GUEST_I386=$MINIKVM_CACHE/guest-i386
 # Where modprobe and others are, for those who are not root.

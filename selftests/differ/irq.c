@@ -142,7 +142,7 @@ static void routing(struct world *w)
 	say(" %x %x", r->nr, r->flags);
 	for (u32 i = 0; i < n && n <= 64; i++)
 		make_route(&r->entries[i]);
-	/* HV_SINT and XEN_EVTCHN aren't claimed. */
+	/* KVM takes any HV_SINT, and XEN_EVTCHN isn't claimed. */
 	for (u32 i = 0; i < n && n <= 64; i++)
 		if (r->entries[i].type > 3)
 			return;
