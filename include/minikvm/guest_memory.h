@@ -2,9 +2,9 @@
 /*
  * The module's own reads and writes of guest memory, by guest physical
  * address in an address space: that which a vCPU is in, for what it does itself;
- * SPACE_MAIN for what the module and the guest share. Everything that the module writes is logged as dirty here, so that
- * no writer can forget it. It writes for a vCPU, in that vCPU's thread: the
- * dirty ring knows no other pages.
+ * SPACE_MAIN for what the module and the guest share. Everything that the module
+ * writes is logged as dirty here, so that no writer can forget it. It writes for
+ * a vCPU, in that vCPU's thread: the dirty ring knows no other pages.
  *
  * All of these take vm->srcu to be held, may fault in host pages and so may
  * sleep, but where their name says "nofault".
