@@ -143,12 +143,6 @@ static int get_time_ref(const struct access *a, u64 *value)
 	return 0;
 }
 
-static int get_tsc_page(const struct access *a, u64 *value)
-{
-	*value = a->hv->vm->tsc_page.msr;
-	return 0;
-}
-
 static int set_tsc_page(const struct access *a, u64 value)
 {
 	hv_tsc_page_set(a->hv, value, a->host);
@@ -331,8 +325,8 @@ static const struct row rows[] = {
 	  OF_VCPU(get_runtime, set_runtime) },
 	{ ONE(HV_X64_MSR_TIME_REF_COUNT), EAX(MSR_TIME_REF_COUNT_AVAILABLE),
 	  OF_VM(get_time_ref, set_read_only) },
-	{ ONE(HV_X64_MSR_REFERENCE_TSC), EAX(MSR_REFERENCE_TSC_AVAILABLE),
-	  OF_VM(get_tsc_page, set_tsc_page) },
+	{ ONE(HV_X64_MSR_REFERENCE_TSC), EAX(MSR_REFERENCE_TSC_AVAILABLE), IN(tsc_page.msr),
+	  .set = set_tsc_page },
 	{ ONE(HV_X64_MSR_TSC_FREQUENCY), EAX(ACCESS_FREQUENCY_MSRS),
 	  OF_VCPU(get_tsc_frequency, set_read_only) },
 	{ ONE(HV_X64_MSR_APIC_FREQUENCY), EAX(ACCESS_FREQUENCY_MSRS),
