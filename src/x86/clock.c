@@ -567,7 +567,15 @@ static bool vcpu_pair(struct vcpu *vcpu, u64 *host_tsc, s64 *ns, u64 *generation
 	return master;
 }
 
-static bool fill_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation)
+/**
+ * clock_info() - kvmclock's parameters for a vCPU now
+ * @vcpu:		the vCPU, in its own thread
+ * @info:		timestamp, time, multiplier and shift are filled in
+ * @generation:		of the master clock, if they are made from it
+ *
+ * Return: whether there is a master clock, so that they are the same for all vCPUs.
+ */
+bool clock_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation)
 {
 	u64 host_tsc;
 	s64 ns;
@@ -577,19 +585,6 @@ static bool fill_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u6
 	info->system_time = ns;
 	time_scale(effective_khz(vcpu), &info->tsc_shift, &info->tsc_to_system_mul);
 	return master;
-}
-
-/**
- * clock_stable_info() - kvmclock's parameters, if they are the same for all vCPUs
- * @vcpu:		any of them, in its own thread
- * @info:		timestamp, time, multiplier and shift are filled in
- * @generation:		of the master clock that they are made from
- *
- * Return: false, if there is no master clock now.
- */
-bool clock_stable_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation)
-{
-	return fill_info(vcpu, info, generation);
 }
 
 /**
@@ -613,7 +608,7 @@ void clock_update(struct vcpu *vcpu)
 		return;
 	/* It is the guest that clears the one that is there. */
 	flags = info.flags & PVCLOCK_GUEST_STOPPED;
-	if (fill_info(vcpu, &info, &generation))
+	if (clock_info(vcpu, &info, &generation))
 		flags |= PVCLOCK_TSC_STABLE_BIT;
 	if (pv->guest_stopped)
 		flags |= PVCLOCK_GUEST_STOPPED;

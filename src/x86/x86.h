@@ -242,7 +242,7 @@ void clock_suspend(void);			/* of the host: syscore */
 void clock_resume(void);
 void clock_update(struct vcpu *vcpu);		/* VCPU_REQ_CLOCK */
 void clock_renew(struct vm *vm);
-bool clock_stable_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation);
+bool clock_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation);
 void clock_write_wall(struct vcpu *vcpu, gpa_t gpa);
 int clock_set_system_time(struct vcpu *vcpu, u64 msr);
 int clock_set_steal_time(struct vcpu *vcpu, u64 msr);

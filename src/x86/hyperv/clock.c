@@ -100,7 +100,7 @@ static int make_page(struct vcpu *vcpu, struct hv_vm *hv, u32 sequence)
 	if (write_sequence(vcpu, page, 0))
 		return -EFAULT;
 	/* Without a master clock the page waits for one. */
-	if (!clock_stable_info(vcpu, &info, &generation) || !convert(&info, page)) {
+	if (!clock_info(vcpu, &info, &generation) || !convert(&info, page)) {
 		if (page->state != TSC_PAGE_GUEST)
 			page->state = TSC_PAGE_HOST;
 		return 0;
