@@ -14,6 +14,7 @@ static const struct feature {
 	u8 bit;
 } features[] = {
 	{ "vnmi" }, { "preemption-timer" }, { "tpr-shadow" }, { "vpid" }, { "wbinvd" }, { "ple" }, { "tsc-scaling" }, { "apicv" },
+	{ "bus-lock" },
 	{ "rdtscp", 0x80000001, 0, 'd', 27 },
 	{ "invpcid", 7, 0, 'b', 10 },
 	{ "xsaves", 0xd, 1, 'a', 3 },
@@ -378,6 +379,20 @@ TEST(apicv)
 	EXPECT_LT(ipi_exits(), IPIS / 10);
 	reload("apicv");
 	EXPECT_GT(ipi_exits(), 3 * IPIS);
+	reload(NULL);
+}
+
+/* Where the CPU has it, it is offered unless that is turned off. */
+TEST(bus_lock)
+{
+	int modes = KVM_BUS_LOCK_DETECTION_OFF | KVM_BUS_LOCK_DETECTION_EXIT;
+
+	NEED_INTEL();
+	reload(NULL);
+	if (check_extension(KVM_CAP_X86_BUS_LOCK_EXIT) != modes)
+		SKIP(return, "this CPU does not tell of bus locks");
+	reload("bus-lock");
+	EXPECT_EQ(0, check_extension(KVM_CAP_X86_BUS_LOCK_EXIT));
 	reload(NULL);
 }
 

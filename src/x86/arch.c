@@ -481,6 +481,12 @@ static long cap_disable_exits(struct vm *vm)
 	       (can_mwait() ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
 }
 
+static long cap_bus_lock_exit(struct vm *vm)
+{
+	return vendor_caps.bus_lock_exit ?
+	       KVM_BUS_LOCK_DETECTION_OFF | KVM_BUS_LOCK_DETECTION_EXIT : 0;
+}
+
 #define X2APIC_API_FLAGS \
 	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
@@ -535,6 +541,7 @@ static const struct {
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_LAST_CPU,		1 },
 	{ KVM_CAP_X86_DISABLE_EXITS,	0, cap_disable_exits },
+	{ KVM_CAP_X86_BUS_LOCK_EXIT,	0, cap_bus_lock_exit },
 	{ KVM_CAP_GET_MSR_FEATURES,	1 },
 	{ KVM_CAP_X86_USER_SPACE_MSR,	1 },
 	{ KVM_CAP_X86_MSR_FILTER,	1 },
@@ -607,6 +614,21 @@ static long disable_exits(struct vm *vm, const struct kvm_enable_cap *cap)
 	mutex_lock(&vm->lock);
 	if (!vm->nvcpus && !(cap->args[0] & ~(u64)KVM_X86_DISABLE_VALID_EXITS)) {
 		vm->arch.disabled_exits |= cap->args[0] & cap_disable_exits(vm);
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+/* One of the modes that there are; a vCPU that is there has its own already. */
+static long enable_bus_lock_exit(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nvcpus && hweight64(cap->args[0]) == 1 &&
+	    !(cap->args[0] & ~(u64)cap_bus_lock_exit(vm))) {
+		vm->arch.bus_lock_exit = cap->args[0] == KVM_BUS_LOCK_DETECTION_EXIT;
 		r = 0;
 	}
 	mutex_unlock(&vm->lock);
@@ -687,6 +709,7 @@ static const struct {
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE,	enable_emulation_exit },
 	{ KVM_CAP_MAX_VCPU_ID,			enable_max_vcpu_id },
 	{ KVM_CAP_X86_DISABLE_EXITS,		disable_exits },
+	{ KVM_CAP_X86_BUS_LOCK_EXIT,		enable_bus_lock_exit },
 };
 
 long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap)

@@ -47,7 +47,7 @@ enum exit_reason {
 	EXIT_TPR_BELOW,
 	EXIT_TIMER,		/* preemption timer */
 	EXIT_PML_FULL,
-	EXIT_BUS_LOCK,
+	EXIT_BUS_LOCK,		/* trap-like, as exit.bus_lock on its own */
 	EXIT_NOTIFY,
 	EXIT_MCE,		/* the host's own: already delivered */
 	EXIT_FAIL_ENTRY,	/* hardware refused to enter: exit.hw_reason */
@@ -65,6 +65,7 @@ enum exit_reason {
 struct exit {
 	u16 reason;		/* enum exit_reason */
 	u8 len;			/* of the instruction; 0: not known, decode it */
+	bool bus_lock;		/* the guest has locked the bus before it, or in it */
 	u32 hw_reason;		/* the vendor's own number, for reports */
 	union {
 		struct {

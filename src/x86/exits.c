@@ -636,6 +636,19 @@ static int exit_fail_entry(struct vcpu *vcpu)
 	return 0;
 }
 
+/*
+ * KVM_CAP_X86_BUS_LOCK_EXIT: user space is told with what it gets anyway, or by an exit of
+ * its own. The instruction has executed: nothing is left to be done for it.
+ */
+static int bus_lock_to_user(struct vcpu *vcpu, int r)
+{
+	vcpu->run->flags |= KVM_RUN_X86_BUS_LOCK;
+	if (r <= 0)
+		return r;
+	vcpu->run->exit_reason = KVM_EXIT_X86_BUS_LOCK;
+	return 0;
+}
+
 /* A row that uses guest memory, or the MSR filter, runs under vm->srcu. */
 #define MEMORY	true
 
@@ -673,6 +686,7 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_TIMER]		= { exit_timer },
 	[EXIT_EOI]		= { exit_eoi,		MEMORY },
 	[EXIT_APIC_WRITE]	= { exit_apic_write },
+	[EXIT_BUS_LOCK]		= { exit_again },
 	[EXIT_MCE]		= { exit_again },
 	[EXIT_FAIL_ENTRY]	= { exit_fail_entry },
 	[EXIT_UNKNOWN]		= { exit_unknown },
@@ -692,12 +706,14 @@ int exit_dispatch(struct vcpu *vcpu)
 
 	vcpu->arch.stats.exits++;
 	vcpu->arch.stats.by_reason[reason]++;
-	if (unlikely(!rows[reason].handle))
-		return exit_unknown(vcpu);
-	if (!rows[reason].memory)
-		return rows[reason].handle(vcpu);
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = rows[reason].handle(vcpu);
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return r;
+	if (unlikely(!rows[reason].handle)) {
+		r = exit_unknown(vcpu);
+	} else if (!rows[reason].memory) {
+		r = rows[reason].handle(vcpu);
+	} else {
+		idx = srcu_read_lock(&vcpu->vm->srcu);
+		r = rows[reason].handle(vcpu);
+		srcu_read_unlock(&vcpu->vm->srcu, idx);
+	}
+	return unlikely(vcpu->arch.exit.bus_lock) ? bus_lock_to_user(vcpu, r) : r;
 }

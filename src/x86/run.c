@@ -394,7 +394,6 @@ static int complete_last(struct vcpu *vcpu)
 
 static void run_page_in(struct vcpu *vcpu)
 {
-	vcpu->run->flags = 0;
 	if (!vcpu->arch.lapic)
 		set_cr8(vcpu, vcpu->run->cr8);
 	if (vcpu->run->request_interrupt_window)
@@ -408,7 +407,8 @@ static void run_page_out(struct vcpu *vcpu)
 	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
 	run->cr8 = get_cr8(vcpu);
 	run->apic_base = vcpu->arch.apic_base;
-	run->flags = in_smm(vcpu) ? KVM_RUN_X86_SMM : 0;
+	if (in_smm(vcpu))
+		run->flags |= KVM_RUN_X86_SMM;
 	run->ready_for_interrupt_injection = user_may_inject(vcpu);
 }
 
@@ -445,8 +445,10 @@ static int run_synced(struct vcpu *vcpu)
  */
 int arch_vcpu_run(struct vcpu *vcpu)
 {
-	int r = state_sync_in(vcpu);
+	int r;
 
+	vcpu->run->flags = 0;
+	r = state_sync_in(vcpu);
 	if (!r)
 		r = run_synced(vcpu);
 	run_page_out(vcpu);

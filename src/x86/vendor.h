@@ -151,6 +151,7 @@ struct vendor_caps {
 	bool dirty_logging;		/* accessed and dirty bits in SPTEs */
 	bool pml;
 	bool apic_hardware;		/* an x2APIC works without exits */
+	bool bus_lock_exit;		/* exits tell that the guest has locked the bus */
 	bool page_1g;
 	bool shutdown_state;		/* a triple fault leaves the state defined */
 	u64 max_tsc_ratio, default_tsc_ratio;

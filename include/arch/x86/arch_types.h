@@ -190,6 +190,7 @@ struct vm_arch {
 
 	u64 disabled_quirks;
 	u64 disabled_exits;			/* KVM_X86_DISABLE_EXITS_* */
+	bool bus_lock_exit;			/* KVM_BUS_LOCK_DETECTION_EXIT */
 	u32 user_space_msr_mask;		/* KVM_MSR_EXIT_REASON_* */
 	bool exception_payload, triple_fault_event, exit_on_emulation_error;
 	bool x2apic_api_32bit, x2apic_no_broadcast_quirk;

@@ -68,6 +68,7 @@ static const struct option {
 	OPTION("tsc-scaling",	proc2,	SECONDARY_EXEC_TSC_SCALING),
 	OPTION("pml",		proc2,	SECONDARY_EXEC_ENABLE_PML),
 	OPTION("apicv",		proc2,	VMX_APICV),
+	OPTION("bus-lock",	proc2,	SECONDARY_EXEC_BUS_LOCK_DETECTION),
 #undef OPTION
 };
 

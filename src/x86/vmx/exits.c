@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/printk.h>
+#include "x86/vmx/bus_lock.h"
 #include "x86/vmx/vmx.h"
 
 struct vmx_exit_row {
@@ -142,6 +143,27 @@ DECODE(decode_eoi)
 	exit->eoi_vector = qual;
 }
 
+/* That a breakpoint is meant: 24.4.2. */
+#define PENDING_DBG_ENABLED	BIT(12)
+
+/*
+ * A trap, which leaves those of the instruction pending in the VMCS (26.6.3 delivers them).
+ * User space may look at the vCPU now, or move it elsewhere: so they are taken here.
+ */
+DECODE(decode_bus_lock)
+{
+	u64 pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) & ~(u64)PENDING_DBG_ENABLED;
+
+	if (!pending || vmx_get_shadow(vcpu))
+		return;
+	exit->reason = EXIT_EXCEPTION;
+	exit->exception.vector = X86_TRAP_DB;
+	exit->exception.int1 = false;
+	exit->exception.payload = pending;
+	exit->len = 0;
+	vmx_pending_step(vcpu);
+}
+
 /* Named by no header of ours: SDM vol. 3, appendix C. */
 #define EXIT_REASON_GETSEC		11
 #define EXIT_REASON_RSM			17
@@ -228,7 +250,7 @@ static const struct vmx_exit_row rows[] = {
 	ROW(ENCLV,			EXIT_UD_OPCODE,		NULL),
 	ROW(ENQCMD,			EXIT_UD_OPCODE,		NULL),
 	ROW(ENQCMDS,			EXIT_UD_OPCODE,		NULL),
-	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		NULL),
+	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		decode_bus_lock),
 	ROW(NOTIFY,			EXIT_NOTIFY,		NULL),
 	ROW(SEAMCALL,			EXIT_UD_OPCODE,		NULL),
 	ROW(TDCALL,			EXIT_UD_OPCODE,		NULL),
@@ -293,6 +315,7 @@ void vmx_exit_info(struct vcpu *vcpu)
 	u16 code = vmx->exit_reason;
 
 	exit->hw_reason = vmx->exit_reason;
+	exit->bus_lock = exit_has_bus_lock(vmx->exit_reason);
 	if (unlikely(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
 		failed_entry(vmx, exit);
 		return;

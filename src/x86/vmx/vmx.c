@@ -81,11 +81,13 @@ static void vcpu_destroy_vmx(struct vcpu *vcpu)
 	free_pages_of(vmx);
 }
 
-/* What user space does without: KVM_CAP_X86_DISABLE_EXITS. */
+/* What user space does without: KVM_CAP_X86_DISABLE_EXITS; or has not asked for. */
 static void drop_controls(struct vm *vm, u32 *proc, u32 *proc2)
 {
 	u64 off = vm->arch.disabled_exits;
 
+	if (!vm->arch.bus_lock_exit)
+		*proc2 &= ~SECONDARY_EXEC_BUS_LOCK_DETECTION;
 	if (off & KVM_X86_DISABLE_EXITS_HLT)
 		*proc &= ~CPU_BASED_HLT_EXITING;
 	if (off & KVM_X86_DISABLE_EXITS_MWAIT)
@@ -507,6 +509,7 @@ int vmx_probe(struct vendor_ops *ops)
 		.dirty_logging = vmx_caps.ept_vpid & VMX_EPT_AD_BIT,
 		.pml = vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_PML,
 		.apic_hardware = vmx_caps.proc2 & VMX_APICV,
+		.bus_lock_exit = vmx_caps.proc2 & SECONDARY_EXEC_BUS_LOCK_DETECTION,
 		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
 		/* SDM vol. 3, 27.3; what an SVM's VMCB then has is undefined: APM vol. 2, 15.14.3. */
 		.shutdown_state = true,
