@@ -172,6 +172,60 @@ TEST_F(timer, periodic)
 	vcpu_run_done(vcpu);
 }
 
+/*
+ * A host without high resolution looks at its timers every few milliseconds. What the count
+ * says is none of its business, whenever between two of its looks the timer was started.
+ */
+#define STARTS		8
+#define READS		400
+
+static __guest void spin(u64 cycles)
+{
+	u64 start = rdtsc();
+
+	while (rdtsc() - start < cycles)
+		cpu_pause();
+}
+
+static __guest void start_and_wait(u32 mode, u32 count)
+{
+	u64 seen = ticks;
+
+	wr(APIC_LVTT, VECTOR | mode);
+	wr(APIC_TMICT, count);
+	while (ticks == seen)
+		cpu_pause();
+}
+
+static __guest void guest_counts(u64 khz)
+{
+	u32 i, n, left, high;
+	u64 start;
+
+	init();
+	for (i = 0; i < STARTS; i++) {
+		start_and_wait(ONE_SHOT, SHORT);
+		spin(i * khz / 2);
+		start_and_wait(PERIODIC, 10 * SHORT);
+		start = rdtsc();
+		for (n = high = 0; n < READS || rdtsc() - start < 10 * khz; n++) {
+			left = rd(APIC_TMCCT);
+			GUEST_ASSERT(left <= 10 * SHORT);
+			high += left > 8 * SHORT;
+		}
+		/* It is there for a fifth of the time. */
+		GUEST_CHECK(high < n / 2, "the count stands still", high, n);
+	}
+}
+
+TEST_F(timer, counts_whenever_the_host_looks)
+{
+	struct vcpu *vcpu = vcpu_create(self->vm, 0, NULL, 0);
+
+	vcpu_start64(vcpu, guest_counts, do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0));
+	vcpu_run_done(vcpu);
+}
+
 /* ---- TSC deadline ---- */
 
 static __guest void guest_deadline(u64 khz)

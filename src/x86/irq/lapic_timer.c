@@ -54,14 +54,34 @@ static void timer_fired(struct lapic *apic)
 	vcpu_kick(apic->vcpu);
 }
 
+/*
+ * How many whole periods ago was the expiry? Their ticks are one with that which fires. Not
+ * hrtimer_forward(): on a host without high resolution that takes a period which is shorter
+ * than the host's own tick for as long as that.
+ */
+static u64 periods_late(const struct lapic *apic, ktime_t now)
+{
+	s64 late = ktime_to_ns(ktime_sub(now, hrtimer_get_expires(&apic->timer.hrtimer)));
+
+	return late > 0 ? div64_u64(late, apic->timer.period) : 0;
+}
+
+/*
+ * A host without high resolution comes with its tick, so a period of about as long ends a
+ * little before that in one case, and a little behind in the next, to be told by the next
+ * tick. So the last period that has ended by now is not skipped, but fires next: else a guest
+ * would lose every other of its ticks, and its clock.
+ */
 static enum hrtimer_restart timer_callback(struct hrtimer *hrtimer)
 {
 	struct lapic *apic = container_of(hrtimer, struct lapic, timer.hrtimer);
+	u64 periods;
 
 	timer_fired(apic);
 	if (!timer_periodic(apic) || !apic->timer.period)
 		return HRTIMER_NORESTART;
-	hrtimer_forward_now(hrtimer, ns_to_ktime(apic->timer.period));
+	periods = max(periods_late(apic, ktime_get()), 1ull);
+	hrtimer_add_expires_ns(hrtimer, periods * apic->timer.period);
 	return HRTIMER_RESTART;
 }
 
@@ -138,7 +158,7 @@ static void hardware_fired(struct lapic *apic)
 		hrtimer_set_expires(hrtimer, now);
 	if (!(apic->timer.period && timer_periodic(apic)))
 		return;
-	hrtimer_forward(hrtimer, now, ns_to_ktime(apic->timer.period));
+	hrtimer_add_expires_ns(hrtimer, (periods_late(apic, now) + 1) * apic->timer.period);
 	timer_arm(apic, ktime_to_ns(ktime_sub(hrtimer_get_expires(hrtimer), now)));
 }
 
