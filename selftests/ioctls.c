@@ -135,6 +135,31 @@ TEST(create_vcpu)
 	}
 }
 
+static const char *fd_name(int fd)
+{
+	static char name[64];
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = 0;
+	return name;
+}
+
+/* By which tools know a VM and its vCPUs. */
+TEST(names_of_fds)
+{
+	struct vm *vm = vm_create(VM_BARE);
+	int vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, 123);
+
+	ASSERT_GE(vcpu, 0);
+	EXPECT_STREQ("anon_inode:kvm-vm", fd_name(vm->fd));
+	EXPECT_STREQ("anon_inode:kvm-vcpu:123", fd_name(vcpu));
+	EXPECT_STREQ("anon_inode:kvm-vm-stats", fd_name(do_ioctl(vm->fd, KVM_GET_STATS_FD, 0)));
+	EXPECT_STREQ("anon_inode:kvm-vcpu-stats:123", fd_name(do_ioctl(vcpu, KVM_GET_STATS_FD, 0)));
+}
+
 /* KVM_CAP_MAX_VCPU_ID: once, and before the first vCPU; 0 leaves it open. */
 TEST(limit_of_ids)
 {

@@ -131,6 +131,7 @@ int stats_fd(struct vm *vm, const struct stat_table *table, const void *base, in
 {
 	struct stats_file *stats = kzalloc(sizeof(*stats), GFP_KERNEL_ACCOUNT);
 	int pid = task_tgid_nr(current);
+	char name[sizeof("kvm-vcpu-stats:") + 10] = "kvm-vm-stats";
 	int fd;
 
 	if (!stats)
@@ -138,11 +139,13 @@ int stats_fd(struct vm *vm, const struct stat_table *table, const void *base, in
 	stats->vm = vm;
 	stats->table = table;
 	stats->base = base;
-	if (vcpu_id < 0)
+	if (vcpu_id < 0) {
 		snprintf(stats->id, NAME_SIZE, "kvm-%d", pid);
-	else
+	} else {
 		snprintf(stats->id, NAME_SIZE, "kvm-%d/vcpu-%d", pid, vcpu_id);
-	fd = install(stats, vcpu_id < 0 ? "kvm-vm-stats" : "kvm-vcpu-stats");
+		snprintf(name, sizeof(name), "kvm-vcpu-stats:%d", vcpu_id);
+	}
+	fd = install(stats, name);
 	if (fd < 0)
 		kfree(stats);
 	return fd;

@@ -550,14 +550,16 @@ void vcpu_destroy(struct vcpu *vcpu)
  */
 static int vcpu_publish(struct vm *vm, struct vcpu *vcpu)
 {
+	char name[sizeof("kvm-vcpu:") + 10];	/* strace, for one, takes the id from there */
 	int r;
 
+	snprintf(name, sizeof(name), "kvm-vcpu:%d", vcpu->id);
 	r = xa_reserve(&vm->vcpu_ids, vcpu->id, GFP_KERNEL_ACCOUNT);
 	if (r)
 		return r;
 	vm_get(vm);
 	mutex_lock(&vcpu->lock);
-	r = anon_inode_getfd("kvm-vcpu", &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
+	r = anon_inode_getfd(name, &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
 	if (r < 0)
 		goto err_id;
 	vm->vcpus[vcpu->index] = vcpu;
