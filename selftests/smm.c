@@ -526,6 +526,72 @@ TEST_F(smm, behind_an_exception)
 	vcpu_run_done(self->vcpu);
 }
 
+/*
+ * An EOI that exits behind its instruction, where hardware has the LAPIC, leaves a single step
+ * pending. It is not the handler's, and comes back with RSM.
+ */
+#define LEVEL_VECTOR	0x91
+
+static volatile u64 steps, ended;
+
+extern const char behind_eoi[];
+
+static __guest void on_step(struct trap_frame *f)
+{
+	steps++;
+	GUEST_ASSERT_EQ((u64)behind_eoi, f->rip);
+	f->rflags &= ~0x100ull;
+}
+
+static __guest void on_level(struct trap_frame *f)
+{
+	asm volatile("pushfq; orl $0x100, (%%rsp); popfq; wrmsr\n"
+		     ".globl behind_eoi; behind_eoi: nop"
+		     : : "a"(0), "d"(0), "c"(MSR_X2APIC + 0xb) : "memory", "cc");
+	ended++;
+}
+
+static __guest void guest_level(void)
+{
+	guest_handlers[1] = on_step;
+	guest_handlers[LEVEL_VECTOR] = on_level;
+	x2apic_enable();
+	sti();
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(1, ended);
+	GUEST_ASSERT_EQ(1, steps);
+}
+
+TEST(behind_a_trap)
+{
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry;
+	} routes = {
+		{ .nr = 1 },
+		{ .gsi = 3, .type = KVM_IRQ_ROUTING_MSI,
+		  .u.msi = { .address_lo = 0xfee00000, .data = LEVEL_VECTOR | 1 << 14 | 1 << 15 } },
+	};
+	struct vm *vm = vm_create(0);
+	char *smram = map_memory(SMRAM_SIZE);
+	struct vcpu *vcpu;
+
+	do_ioctl(vm->fd, KVM_ENABLE_CAP, &split);
+	do_ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routes);
+	vcpu = vcpu_create(vm, 0, guest_level, 0);
+	ASSERT_EQ(0, vm_set_slot(vm, SMRAM_SLOT, 0, SMBASE, SMRAM_SIZE, smram));
+	set_handler(smram, plain, plain_end);
+	vcpu_run_sync(vcpu, 1);
+	vm_irq_line(vm, 3, 1);
+	vcpu_run_exit(vcpu, KVM_EXIT_IOAPIC_EOI);
+	smi(vcpu);
+	vcpu_run_sync(vcpu, IN_SMM);
+	vcpu_run_done(vcpu);
+	vcpu_free(vcpu);
+	vm_free(vm);
+}
+
 static void signal_msi(struct vm *vm, u32 data)
 {
 	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = data };

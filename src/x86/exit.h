@@ -43,11 +43,11 @@ enum exit_reason {
 	EXIT_TASK_SWITCH,	/* exit.task */
 	EXIT_APIC_ACCESS,	/* exit.apic: virtualized APIC page */
 	EXIT_APIC_WRITE,	/* trap-like: exit.apic.offset was written */
-	EXIT_EOI,		/* virtualized EOI of exit.eoi_vector */
-	EXIT_TPR_BELOW,
+	EXIT_EOI,		/* trap-like: virtualized EOI of exit.eoi_vector */
+	EXIT_TPR_BELOW,		/* trap-like */
 	EXIT_TIMER,		/* preemption timer */
 	EXIT_PML_FULL,
-	EXIT_BUS_LOCK,		/* trap-like, as exit.bus_lock on its own */
+	EXIT_BUS_LOCK,		/* trap-like: there is exit.bus_lock, and nothing else */
 	EXIT_NOTIFY,
 	EXIT_MCE,		/* the host's own: already delivered */
 	EXIT_FAIL_ENTRY,	/* hardware refused to enter: exit.hw_reason */
@@ -67,6 +67,7 @@ struct exit {
 	u8 len;			/* of the instruction; 0: not known, decode it */
 	bool bus_lock;		/* the guest has locked the bus before it, or in it */
 	u32 hw_reason;		/* the vendor's own number, for reports */
+	u64 traps;		/* of a trap-like exit: the instruction's own, as a payload of #DB */
 	union {
 		struct {
 			u16 port;

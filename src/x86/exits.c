@@ -363,19 +363,6 @@ static int exit_timer(struct vcpu *vcpu)
 	return 1;
 }
 
-/* The two below come after what they are about: there is nothing to skip. */
-static int exit_eoi(struct vcpu *vcpu)
-{
-	lapic_hardware_eoi(vcpu, vcpu->arch.exit.eoi_vector);
-	return 1;
-}
-
-static int exit_apic_write(struct vcpu *vcpu)
-{
-	lapic_hardware_write(vcpu, vcpu->arch.exit.apic.offset);
-	return 1;
-}
-
 /* --- Control and debug registers. --- */
 
 static int cr_write(struct vcpu *vcpu, unsigned int cr, u64 value)
@@ -531,21 +518,58 @@ static int exit_xsetbv(struct vcpu *vcpu)
 
 /* --- Exceptions that are intercepted. --- */
 
+static bool user_takes_db(struct vcpu *vcpu)
+{
+	return vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP);
+}
+
+static int debug_trap(struct vcpu *vcpu, u64 payload)
+{
+	if (user_takes_db(vcpu)) {
+		/* The step has taken the guest out of it. */
+		static_call(vendor_set_shadow)(vcpu, 0);
+		return debug_to_user(vcpu, X86_TRAP_DB, payload ^ DR6_ACTIVE_LOW);
+	}
+	queue_exception_payload(vcpu, X86_TRAP_DB, payload);
+	return 1;
+}
+
 static int exception_db(struct vcpu *vcpu)
 {
 	const struct exit *exit = &vcpu->arch.exit;
 
-	if (vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP)) {
-		/* The step has taken the guest out of it. */
-		static_call(vendor_set_shadow)(vcpu, 0);
-		return debug_to_user(vcpu, X86_TRAP_DB,
-				     exit->exception.payload ^ DR6_ACTIVE_LOW);
-	}
 	/* A trap; and no step is reported with it: SDM vol. 3, 6.9. */
-	if (exit->exception.int1)
+	if (exit->exception.int1 && !user_takes_db(vcpu))
 		move_on(vcpu, exit->len);
-	queue_exception_payload(vcpu, X86_TRAP_DB, exit->exception.payload);
-	return 1;
+	return debug_trap(vcpu, exit->exception.payload);
+}
+
+/* --- Exits that come behind what they are about: there is nothing to skip. --- */
+
+/* The instruction's own traps, which came with the exit. */
+static int instruction_traps(struct vcpu *vcpu)
+{
+	u64 traps = vcpu->arch.exit.traps;
+
+	return unlikely(traps) ? debug_trap(vcpu, traps) : 1;
+}
+
+static int exit_eoi(struct vcpu *vcpu)
+{
+	lapic_hardware_eoi(vcpu, vcpu->arch.exit.eoi_vector);
+	return instruction_traps(vcpu);
+}
+
+static int exit_apic_write(struct vcpu *vcpu)
+{
+	lapic_hardware_write(vcpu, vcpu->arch.exit.apic.offset);
+	return instruction_traps(vcpu);
+}
+
+static int exit_tpr_below(struct vcpu *vcpu)
+{
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	return instruction_traps(vcpu);
 }
 
 static int exception_bp(struct vcpu *vcpu)
@@ -682,11 +706,11 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_RSM]		= { exit_rsm,		MEMORY },
 	[EXIT_UD_OPCODE]	= { exit_ud },
 	[EXIT_TASK_SWITCH]	= { emulate_task_switch,	MEMORY },
-	[EXIT_TPR_BELOW]	= { exit_event },
+	[EXIT_TPR_BELOW]	= { exit_tpr_below },
 	[EXIT_TIMER]		= { exit_timer },
 	[EXIT_EOI]		= { exit_eoi,		MEMORY },
 	[EXIT_APIC_WRITE]	= { exit_apic_write },
-	[EXIT_BUS_LOCK]		= { exit_again },
+	[EXIT_BUS_LOCK]		= { instruction_traps },
 	[EXIT_MCE]		= { exit_again },
 	[EXIT_FAIL_ENTRY]	= { exit_fail_entry },
 	[EXIT_UNKNOWN]		= { exit_unknown },

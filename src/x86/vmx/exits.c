@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/printk.h>
+#include <uapi/asm/debugreg.h>
 #include "x86/vmx/bus_lock.h"
 #include "x86/vmx/vmx.h"
 
@@ -132,7 +133,38 @@ DECODE(decode_nmi_window)
 	vmx_set_proc(to_vmx(vcpu), CPU_BASED_NMI_WINDOW_EXITING, false);
 }
 
-DECODE(decode_apic)
+/* That one of the breakpoints is enabled (24.4.2): no bit of DR6. */
+#define PENDING_ENABLED	BIT_ULL(12)
+
+/*
+ * Behind these the instruction has executed, and what debug traps it had is pending in the VMCS
+ * (25.2, 26.6.3). It is taken with the exit: what comes next may be an SMI's handler, an event,
+ * or user space, which looks at the vCPU or moves it; that state is none of theirs. In a
+ * shadow, which holds traps back, it stays.
+ */
+static void take_traps(struct vcpu *vcpu, struct exit *exit)
+{
+	u64 pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
+
+	exit->traps = 0;
+	if (likely(!(pending & (PENDING_ENABLED | DR_STEP))) || vmx_get_shadow(vcpu))
+		return;
+	exit->traps = pending & ~PENDING_ENABLED;
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+}
+
+DECODE(decode_trap)
+{
+	take_traps(vcpu, exit);
+}
+
+DECODE(decode_apic_write)
+{
+	take_traps(vcpu, exit);
+	exit->apic.offset = qual & 0xfff;
+}
+
+DECODE(decode_apic_access)
 {
 	exit->apic.offset = qual & 0xfff;
 	exit->apic.write = (qual >> 12 & 0xf) == 1;
@@ -140,28 +172,8 @@ DECODE(decode_apic)
 
 DECODE(decode_eoi)
 {
+	take_traps(vcpu, exit);
 	exit->eoi_vector = qual;
-}
-
-/* That a breakpoint is meant: 24.4.2. */
-#define PENDING_DBG_ENABLED	BIT(12)
-
-/*
- * A trap, which leaves those of the instruction pending in the VMCS (26.6.3 delivers them).
- * User space may look at the vCPU now, or move it elsewhere: so they are taken here.
- */
-DECODE(decode_bus_lock)
-{
-	u64 pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) & ~(u64)PENDING_DBG_ENABLED;
-
-	if (!pending || vmx_get_shadow(vcpu))
-		return;
-	exit->reason = EXIT_EXCEPTION;
-	exit->exception.vector = X86_TRAP_DB;
-	exit->exception.int1 = false;
-	exit->exception.payload = pending;
-	exit->len = 0;
-	vmx_pending_step(vcpu);
 }
 
 /* Named by no header of ours: SDM vol. 3, appendix C. */
@@ -223,8 +235,8 @@ static const struct vmx_exit_row rows[] = {
 	ROW(MONITOR_INSTRUCTION,	EXIT_MONITOR,		NULL),
 	ROW(PAUSE_INSTRUCTION,		EXIT_PAUSE,		NULL),
 	ROW(MCE_DURING_VMENTRY,		EXIT_MCE,		NULL),
-	ROW(TPR_BELOW_THRESHOLD,	EXIT_TPR_BELOW,		NULL),
-	ROW(APIC_ACCESS,		EXIT_APIC_ACCESS,	decode_apic),
+	ROW(TPR_BELOW_THRESHOLD,	EXIT_TPR_BELOW,		decode_trap),
+	ROW(APIC_ACCESS,		EXIT_APIC_ACCESS,	decode_apic_access),
 	ROW(EOI_INDUCED,		EXIT_EOI,		decode_eoi),
 	ROW(EPT_VIOLATION,		EXIT_NPF,		decode_ept),
 	ROW(EPT_MISCONFIG,		EXIT_NPF_MISCONFIG,	decode_misconfig),
@@ -234,7 +246,7 @@ static const struct vmx_exit_row rows[] = {
 	ROW(INVVPID,			EXIT_UD_OPCODE,		NULL),
 	ROW(WBINVD,			EXIT_WBINVD,		NULL),
 	ROW(XSETBV,			EXIT_XSETBV,		NULL),
-	ROW(APIC_WRITE,			EXIT_APIC_WRITE,	decode_apic),
+	ROW(APIC_WRITE,			EXIT_APIC_WRITE,	decode_apic_write),
 	ROW(RDRAND,			EXIT_UD_OPCODE,		NULL),
 	ROW(INVPCID,			EXIT_UD_OPCODE,		NULL),
 	ROW(VMFUNC,			EXIT_UD_OPCODE,		NULL),
@@ -250,7 +262,7 @@ static const struct vmx_exit_row rows[] = {
 	ROW(ENCLV,			EXIT_UD_OPCODE,		NULL),
 	ROW(ENQCMD,			EXIT_UD_OPCODE,		NULL),
 	ROW(ENQCMDS,			EXIT_UD_OPCODE,		NULL),
-	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		decode_bus_lock),
+	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		decode_trap),
 	ROW(NOTIFY,			EXIT_NOTIFY,		NULL),
 	ROW(SEAMCALL,			EXIT_UD_OPCODE,		NULL),
 	ROW(TDCALL,			EXIT_UD_OPCODE,		NULL),
