@@ -14,7 +14,7 @@ static const struct feature {
 	u8 bit;
 } features[] = {
 	{ "vnmi" }, { "preemption-timer" }, { "tpr-shadow" }, { "vpid" }, { "wbinvd" }, { "ple" }, { "tsc-scaling" }, { "apicv" },
-	{ "bus-lock" },
+	{ "posted-interrupts" }, { "bus-lock" },
 	{ "rdtscp", 0x80000001, 0, 'd', 27 },
 	{ "invpcid", 7, 0, 'b', 10 },
 	{ "xsaves", 0xd, 1, 'a', 3 },

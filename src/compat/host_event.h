@@ -24,7 +24,21 @@ static __always_inline void compat_host_nmi(void)
 		asm volatile("int $2");
 }
 
+/* False: there is an IDT. */
+static __always_inline bool compat_fred_interrupt(unsigned int vector)
+{
+	if (!cpu_feature_enabled(X86_FEATURE_FRED))
+		return false;
+	fred_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
+	return true;
+}
+
 #else
+
+static __always_inline bool compat_fred_interrupt(unsigned int vector)
+{
+	return false;
+}
 
 static __always_inline void compat_host_nmi(void)
 {

@@ -208,7 +208,7 @@ static __always_inline void guest_state_out(struct vcpu *vcpu)
 /* Interrupts are off: is there a reason, after all, not to enter? */
 static __always_inline bool must_not_enter(struct vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || host_work_pending();
+	return READ_ONCE(vcpu->requests) || lapic_posted(vcpu) || host_work_pending();
 }
 
 /*
@@ -234,8 +234,10 @@ static void leave_guest_mode(struct vcpu *vcpu)
  * Interrupts that arrived in the guest are taken in here, with PF_VCPU still
  * set, so that the tick counts as guest time.
  */
-static __always_inline void interrupts_on(void)
+static __always_inline void interrupts_on(struct vcpu *vcpu)
 {
+	if (vendor_caps.posted_irqs)
+		static_call(vendor_host_interrupt)(vcpu);
 	local_irq_enable();
 	local_irq_disable();
 	vtime_account_guest_exit();
@@ -253,6 +255,7 @@ static __always_inline bool enter_guest(struct vcpu *vcpu)
 		local_irq_enable();
 		preempt_enable();
 		events_cancel(vcpu);
+		lapic_take_posted(vcpu);
 		return false;
 	}
 	compat_fpregs_load();
@@ -265,7 +268,7 @@ static __always_inline bool enter_guest(struct vcpu *vcpu)
 	compat_guest_has_run();
 	guest_state_out(vcpu);
 	leave_guest_mode(vcpu);
-	interrupts_on();
+	interrupts_on(vcpu);
 	preempt_enable();
 	return true;
 }

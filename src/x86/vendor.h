@@ -48,6 +48,11 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(put,			void,	(struct vcpu *vcpu)) \
 	/* Interrupts off; runs the guest and keeps gpr[], rip, rflags, cr2 and cr8 in step. */ \
 	V(enter,		void,	(struct vcpu *vcpu)) \
+	/* \
+	 * Interrupts still off, and all else is the host's again: the host's interrupt that the \
+	 * exit has taken from its APIC goes to its handler. With vendor_caps.posted_irqs only. \
+	 */ \
+	V(host_interrupt,	void,	(struct vcpu *vcpu)) \
 	/* Interrupts on again: decode the exit just taken. */ \
 	V(exit_info,		void,	(struct vcpu *vcpu)) \
 	/* \
@@ -117,6 +122,11 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(apic_hardware,	void,	(struct vcpu *vcpu, void *page, bool on)) \
 	/* The best vectors of IRR and ISR, or 0; hardware has put in order what else is there. */ \
 	V(apic_irqs,		void,	(struct vcpu *vcpu, u8 pending, u8 in_service)) \
+	/* \
+	 * A guest that @cpu is in shall take what is posted (vcpu->arch.posted); any context, \
+	 * preemption off. With vendor_caps.posted_irqs only. \
+	 */ \
+	V(apic_notify,		void,	(int cpu)) \
 	/* 256 bits: an EOI of which vectors is an EXIT_EOI. */ \
 	V(apic_eoi_exits,	void,	(struct vcpu *vcpu, const u64 *vectors)) \
 	/* Another second-level root; nothing that the TLB has of it from before is believed. */ \
@@ -151,6 +161,7 @@ struct vendor_caps {
 	bool dirty_logging;		/* accessed and dirty bits in SPTEs */
 	bool pml;
 	bool apic_hardware;		/* an x2APIC works without exits */
+	bool posted_irqs;		/* and interrupts can be sent to it; exits take the host's */
 	bool bus_lock_exit;		/* exits tell that the guest has locked the bus */
 	bool page_1g;
 	bool shutdown_state;		/* a triple fault leaves the state defined */

@@ -154,6 +154,7 @@ struct walk_memo {
 struct hv_vm;
 struct hv_vcpu;
 struct lapic;
+struct lapic_mail;
 struct ioapic;
 struct pic;
 struct pit;
@@ -237,6 +238,7 @@ struct vcpu_arch {
 	int user_irq;			/* split irqchip: KVM_INTERRUPT's vector, or -1 */
 
 	struct lapic *lapic;		/* NULL: the APIC is user space's */
+	struct lapic_mail *posted;	/* lapic_posted(); NULL: hardware has no such thing */
 	struct hv_vcpu *hv;		/* as the VM's */
 	u32 mp_state;			/* KVM_MP_STATE_* */
 	unsigned long pending_init_sipi;

@@ -64,6 +64,11 @@ typedef long long s64;
 #define NSEC_PER_SEC		1000000000ul
 #define USEC_PER_SEC		1000000ul
 
+typedef struct { int counter; } atomic_t;
+#define atomic_read(v)		READ_ONCE((v)->counter)
+#define get_cpu()		0
+#define put_cpu()		do { } while (0)
+
 /* Bits: the kernel's are atomic, and there is one thread here. */
 static inline bool test_bit(unsigned long n, const volatile unsigned long *p)
 {

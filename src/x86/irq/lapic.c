@@ -184,31 +184,26 @@ static void arrive(struct lapic *apic, unsigned int vector, bool level)
 
 	if (level != test_bit(vector % 32, tmr))
 		assign_bit(vector % 32, tmr, level);
-	/* One that is there has been announced by who set it. */
-	if (test_and_set_bit(vector, apic->arrived))
+	if (lapic_hardware_post(apic, vector))
 		return;
-	WRITE_ONCE(apic->have_arrivals, true);
+	/* One that is there has been announced by who set it. */
+	if (test_and_set_bit(vector, apic->arrived.vectors))
+		return;
+	WRITE_ONCE(apic->arrived.on, 1);
 	vcpu_request(apic->vcpu, VCPU_REQ_EVENT);
 	vcpu_kick(apic->vcpu);
 }
 
-/**
- * lapic_collect() - put what has arrived into IRR
- * @apic:	whose vCPU's thread this is, or whose vcpu->lock is held
- *
- * A sender sets its bit, then have_arrivals; here it is cleared, then the bits are
- * taken: whichever way they meet, none stays behind unseen.
- */
-void lapic_collect(struct lapic *apic)
+static void collect(struct lapic *apic, struct lapic_mail *mail)
 {
 	unsigned int vector;
 
-	if (likely(!READ_ONCE(apic->have_arrivals)))
+	if (likely(!READ_ONCE(mail->on)))
 		return;
-	WRITE_ONCE(apic->have_arrivals, false);
+	WRITE_ONCE(mail->on, 0);
 	smp_mb();
-	for_each_set_bit(vector, apic->arrived, 256) {
-		if (!test_and_clear_bit(vector, apic->arrived))
+	for_each_set_bit(vector, mail->vectors, 256) {
+		if (!test_and_clear_bit(vector, mail->vectors))
 			continue;
 		__set_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector));
 		if (apic->hardware)
@@ -217,13 +212,31 @@ void lapic_collect(struct lapic *apic)
 	apic->irr_pending = true;
 }
 
-/* They are part of a state that is no more. */
-static void drop_arrivals(struct lapic *apic)
+/**
+ * lapic_collect() - put what has arrived into IRR
+ * @apic:	whose vCPU's thread this is, or whose vcpu->lock is held
+ */
+void lapic_collect(struct lapic *apic)
+{
+	collect(apic, &apic->arrived);
+	if (apic->vcpu->arch.posted)
+		collect(apic, apic->vcpu->arch.posted);
+}
+
+static void drop(struct lapic_mail *mail)
 {
 	unsigned int vector;
 
-	for_each_set_bit(vector, apic->arrived, 256)
-		clear_bit(vector, apic->arrived);
+	for_each_set_bit(vector, mail->vectors, 256)
+		clear_bit(vector, mail->vectors);
+}
+
+/* They are part of a state that is no more. */
+static void drop_arrivals(struct lapic *apic)
+{
+	drop(&apic->arrived);
+	if (apic->vcpu->arch.posted)
+		drop(apic->vcpu->arch.posted);
 }
 
 static bool accept_fixed(struct lapic *apic, const struct apic_msg *msg)
@@ -1035,7 +1048,8 @@ int lapic_create(struct vcpu *vcpu)
 	if (!apic)
 		return -ENOMEM;
 	apic->regs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!apic->regs) {
+	if (!apic->regs || lapic_hardware_create(vcpu)) {
+		free_page((unsigned long)apic->regs);
 		kfree(apic);
 		return -ENOMEM;
 	}
@@ -1058,6 +1072,7 @@ void lapic_destroy(struct vcpu *vcpu)
 		return;
 	hrtimer_cancel(&apic->timer.hrtimer);
 	free_page((unsigned long)apic->regs);
+	kfree(vcpu->arch.posted);
 	kfree(apic);
 	vcpu->arch.lapic = NULL;
 }

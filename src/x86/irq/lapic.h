@@ -9,11 +9,24 @@
 #ifndef MINIKVM_X86_LAPIC_H
 #define MINIKVM_X86_LAPIC_H
 
+#include <linux/bitmap.h>
 #include <linux/kvm.h>
 #include <asm/apicdef.h>
-#include <minikvm/types.h>
+#include <minikvm/vcpu.h>
 
 struct lapic;
+
+/*
+ * Interrupts on the way to IRR. A sender sets the vector's bit, then `on`; who takes them
+ * clears `on`, then the bits: whichever way they meet, none stays behind unseen. Laid out as
+ * hardware has it that takes them by itself (SDM vol. 3, 29.6).
+ */
+struct lapic_mail {
+	DECLARE_BITMAP(vectors, 256);
+	unsigned long on;		/* bit 0; 0: there are none, or their sender is not done */
+	unsigned long unused[3];
+};
+static_assert(sizeof(struct lapic_mail) == 64);
 
 /* One interrupt message, whoever sends it: an IPI, an MSI, an IOAPIC pin. */
 struct apic_msg {
@@ -68,6 +81,14 @@ bool lapic_hardware(struct vcpu *vcpu);		/* it does, now */
 bool lapic_hardware_msr(struct vcpu *vcpu, u32 msr, bool write);
 void lapic_hardware_update(struct vcpu *vcpu);	/* what it depends on has changed */
 void lapic_hardware_sync(struct vcpu *vcpu);	/* before an entry: what has arrived */
+void lapic_take_posted(struct vcpu *vcpu);
+
+/* Is there something that hardware would have taken, had the vCPU been in the guest? */
+static inline bool lapic_posted(const struct vcpu *vcpu)
+{
+	return vcpu->arch.posted && READ_ONCE(vcpu->arch.posted->on);
+}
+
 void lapic_hardware_rescan(struct vcpu *vcpu);	/* whose EOIs are wanted has changed */
 void lapic_hardware_eoi(struct vcpu *vcpu, u8 vector);		/* EXIT_EOI */
 void lapic_hardware_write(struct vcpu *vcpu, unsigned int offset);	/* EXIT_APIC_WRITE */

@@ -3,7 +3,8 @@
  * A local APIC that hardware has a part in (SDM vol. 3, ch. 29): in x2APIC mode the
  * guest reads most registers, sets its TPR and ends interrupts without an exit, and
  * the CPU delivers what is in IRR as soon as the guest can take it. So no window is
- * asked for, and nothing is injected but a PIC's interrupts.
+ * asked for, and nothing is injected but a PIC's interrupts. Where hardware can be sent
+ * them (29.6), those whose EOI nobody wants to see reach IRR while the guest runs.
  *
  * The registers stay where they are, in apic->regs, and mean what they always mean:
  * hardware works on that page while the vCPU is in the guest, we do while it is not.
@@ -14,6 +15,7 @@
  * in the guest's tables that is there for some vCPUs, and not for others.
  */
 #include <linux/bitops.h>
+#include <linux/slab.h>
 #include <minikvm/vcpu.h>
 #include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"
@@ -27,6 +29,20 @@
 bool lapic_hardware(struct vcpu *vcpu)
 {
 	return vcpu->arch.lapic && vcpu->arch.lapic->hardware;
+}
+
+/**
+ * lapic_hardware_create() - what hardware wants of memory, for lapic_create()
+ * @vcpu:	nobody knows it yet. vcpu->arch.posted is to be freed
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int lapic_hardware_create(struct vcpu *vcpu)
+{
+	/* Of a power of two, so that it is aligned to it: 26.2.1.1. */
+	if (vendor_caps.posted_irqs)
+		vcpu->arch.posted = kzalloc(sizeof(*vcpu->arch.posted), GFP_KERNEL_ACCOUNT);
+	return vendor_caps.posted_irqs && !vcpu->arch.posted ? -ENOMEM : 0;
 }
 
 /*
@@ -70,6 +86,58 @@ void lapic_hardware_arrived(struct lapic *apic, unsigned int vector)
 		return;
 	__change_bit(vector, apic->eoi_exits);
 	write_eoi_exits(apic);
+}
+
+/* The CPU that is in the guest takes it; else the vCPU itself does, before it enters. */
+static void tell_of_posted(struct vcpu *vcpu)
+{
+	int here = get_cpu(), cpu = READ_ONCE(vcpu->cpu);
+
+	if (cpu >= 0 && cpu != here && atomic_read(&vcpu->mode) == VCPU_IN_GUEST) {
+		static_call(vendor_apic_notify)(cpu);
+	} else {
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
+		vcpu_kick(vcpu);
+	}
+	put_cpu();
+}
+
+/**
+ * lapic_hardware_post() - have the CPU put an interrupt into IRR, without an exit
+ * @apic:	whose
+ * @vector:	of the interrupt; its trigger mode is in TMR
+ *
+ * It is posted, then the mode is looked at; the vCPU sets VCPU_IN_GUEST and then looks for
+ * what is posted (must_not_enter()). So a notification that comes when the guest has been
+ * left is not missed.
+ *
+ * Context: any but NMI. Return: false: the vCPU has to put it there, for hardware has no part
+ * in this LAPIC, or has to be told that the EOI is wanted.
+ */
+bool lapic_hardware_post(struct lapic *apic, unsigned int vector)
+{
+	struct lapic_mail *mail = apic->vcpu->arch.posted;
+
+	if (!mail || !READ_ONCE(apic->hardware) || wants_eoi(apic, vector))
+		return false;
+	/* One that is there has been announced by who set it. */
+	if (!test_and_set_bit(vector, mail->vectors) && !test_and_set_bit(0, &mail->on))
+		tell_of_posted(apic->vcpu);
+	return true;
+}
+
+/**
+ * lapic_take_posted() - something was posted when the vCPU was about to enter
+ * @vcpu:	loaded
+ *
+ * Who posted it may have made no request.
+ */
+void lapic_take_posted(struct vcpu *vcpu)
+{
+	if (!lapic_posted(vcpu))
+		return;
+	lapic_collect(vcpu->arch.lapic);
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
 /**
@@ -143,7 +211,7 @@ void lapic_hardware_update(struct vcpu *vcpu)
 	if (!apic)
 		return;
 	was = apic->hardware;
-	apic->hardware = wanted(vcpu);
+	WRITE_ONCE(apic->hardware, wanted(vcpu));
 	if (apic->hardware != was)
 		static_call(vendor_apic_hardware)(vcpu, apic->regs, apic->hardware);
 	if (apic->hardware)

@@ -5,8 +5,8 @@
  * Everybody else includes lapic.h.
  *
  * Who may touch what:
- *  - arrived, have_arrivals, TMR: anybody, atomically, in any context but NMI;
- *    the vCPU alone takes what has arrived, and puts it into IRR;
+ *  - arrived, posted, TMR: anybody, atomically, in any context but NMI; what is there
+ *    the vCPU alone takes, or the CPU that is in its guest, and puts it into IRR;
  *  - timer.pending: set by the timer's callback, taken by the vCPU;
  *  - TPR: as all else, and vcpu->arch.cr8 is always its bits 7:4;
  *  - while the vCPU is in the guest with ->hardware: IRR, ISR, TPR and PPR belong to
@@ -34,8 +34,7 @@ struct lapic_timer {
 struct lapic {
 	struct vcpu *vcpu;
 	void *regs;			/* a page, laid out as KVM_GET_LAPIC has it */
-	DECLARE_BITMAP(arrived, 256);	/* on the way to IRR */
-	bool have_arrivals;		/* false: there are none, or their sender is not done */
+	struct lapic_mail arrived;	/* on the way to IRR; vcpu->arch.posted is the other one */
 	bool irr_pending;		/* false: IRR is empty for sure */
 	int in_service;			/* highest vector in ISR, or -1: lapic_in_service() */
 	bool hardware;			/* delivers our interrupts: lapic_hardware.c */
@@ -110,7 +109,9 @@ static inline int lapic_in_service(const struct lapic *apic)
 }
 
 /* lapic_hardware.c */
+int lapic_hardware_create(struct vcpu *vcpu);
 void lapic_hardware_arrived(struct lapic *apic, unsigned int vector);
+bool lapic_hardware_post(struct lapic *apic, unsigned int vector);
 
 /* lapic_timer.c */
 void lapic_timer_init(struct lapic *apic);

@@ -54,7 +54,7 @@ void pv_eoi_arm(struct vcpu *vcpu)
 	struct lapic *apic = vcpu->arch.lapic;
 
 	if (!apic || apic->hardware || apic->in_service < 0 || apic->irr_pending ||
-	    READ_ONCE(apic->have_arrivals) ||
+	    READ_ONCE(apic->arrived.on) ||
 	    irqchip_wants_eoi(vcpu, apic->in_service,
 			      lapic_test_vector(apic, APIC_TMR, apic->in_service)))
 		return;

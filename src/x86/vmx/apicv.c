@@ -2,8 +2,10 @@
 /*
  * APIC virtualization (SDM vol. 3, ch. 29), as far as an x2APIC goes: registers are
  * read from, and some are written to, the virtual-APIC page; pending interrupts are
- * delivered by RVI and SVI, the two halves of the guest interrupt status.
+ * delivered by RVI and SVI, the two halves of the guest interrupt status. Others come
+ * by vcpu->arch.posted, which the CPU empties when the notification reaches it (29.6).
  */
+#include "compat/posted_intr.h"
 #include "x86/irq/lapic.h"
 #include "x86/vmx/vmx.h"
 
@@ -11,18 +13,23 @@
 #define MSR_X2APIC_LAST		0x8ff
 
 /**
- * vmx_apicv_reset() - the VMCS is written anew
+ * vmx_apicv_controls() - put in order what depends on whose page is in use
  * @vmx:	the vCPU, loaded
- * @proc2:	the secondary controls, to be put in order
- *
- * What the mode of the LAPIC is, INIT does not change.
+ * @pin:	the pin-based controls, and
+ * @proc2:	the secondary ones, with all that this CPU has of it
  */
-void vmx_apicv_reset(struct vmx_vcpu *vmx, u32 *proc2)
+void vmx_apicv_controls(struct vmx_vcpu *vmx, u32 *pin, u32 *proc2)
 {
-	if (!vmx_apicv_on(vmx))
+	if (!vmx_apicv_on(vmx)) {
+		*pin &= ~PIN_BASED_POSTED_INTR;
 		*proc2 &= ~VMX_APICV;
+	}
 	if (vmx_caps.proc & CPU_BASED_TPR_SHADOW)
 		vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->apic_page));
+	if (*pin & PIN_BASED_POSTED_INTR) {
+		vmcs_write(POSTED_INTR_DESC_ADDR, __pa(vmx->vcpu.arch.posted));
+		vmcs_write(POSTED_INTR_NV, COMPAT_POSTED_INTR_VECTOR);
+	}
 }
 
 static void pass_msrs(struct vcpu *vcpu, bool on)
@@ -43,12 +50,22 @@ static void pass_msrs(struct vcpu *vcpu, bool on)
 void vmx_apic_hardware(struct vcpu *vcpu, void *page, bool on)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 proc2 = vmcs_read(SECONDARY_VM_EXEC_CONTROL) & ~VMX_APICV;
+	u32 pin = vmx_caps.pin, proc2 = vmcs_read(SECONDARY_VM_EXEC_CONTROL) | VMX_APICV;
 
 	vmx->apic_page = on ? page : vmx->vapic;
-	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->apic_page));
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, on ? proc2 | VMX_APICV : proc2);
+	vmx_apicv_controls(vmx, &pin, &proc2);
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, pin);
+	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
 	pass_msrs(vcpu, on);
+}
+
+/**
+ * vmx_apic_notify() - vendor_apic_notify()
+ * @cpu:	that is in the guest, or just was: then the kernel's handler has nothing to do
+ */
+void vmx_apic_notify(int cpu)
+{
+	compat_post_intr(cpu);
 }
 
 /**

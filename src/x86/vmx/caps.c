@@ -11,6 +11,7 @@
 #include <linux/printk.h>
 #include <linux/string.h>
 #include <asm/msr.h>
+#include "compat/posted_intr.h"
 #include "compat/vmx.h"
 #include "x86/vmx/vmx.h"
 
@@ -68,6 +69,7 @@ static const struct option {
 	OPTION("tsc-scaling",	proc2,	SECONDARY_EXEC_TSC_SCALING),
 	OPTION("pml",		proc2,	SECONDARY_EXEC_ENABLE_PML),
 	OPTION("apicv",		proc2,	VMX_APICV),
+	OPTION("posted-interrupts", pin, PIN_BASED_POSTED_INTR),
 	OPTION("bus-lock",	proc2,	SECONDARY_EXEC_BUS_LOCK_DETECTION),
 #undef OPTION
 };
@@ -253,6 +255,25 @@ static void read_timer(void)
 			vmx_caps.pin &= ~PIN_BASED_VMX_PREEMPTION_TIMER;
 }
 
+/*
+ * All of it or nothing; and it shadows the TPR (26.2.1.1). Interrupts are posted to what
+ * delivers them, by a host that has a handler for the notification and can do without a
+ * second acknowledgement of its own.
+ */
+static void read_apicv(void)
+{
+	u64 exit;
+
+	if ((vmx_caps.proc2 & VMX_APICV) != VMX_APICV || !(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
+		vmx_caps.proc2 &= ~VMX_APICV;
+	rdmsrl(MSR_IA32_VMX_TRUE_EXIT_CTLS, exit);
+	if (!(vmx_caps.proc2 & VMX_APICV) || !COMPAT_POSTED_INTR_VECTOR ||
+	    !(exit >> 32 & VM_EXIT_ACK_INTR_ON_EXIT))
+		vmx_caps.pin &= ~PIN_BASED_POSTED_INTR;
+	if (vmx_caps.pin & PIN_BASED_POSTED_INTR)
+		vmx_caps.exit |= VM_EXIT_ACK_INTR_ON_EXIT;
+}
+
 /**
  * vmx_read_caps() - fill vmx_caps
  *
@@ -274,9 +295,7 @@ int vmx_read_caps(void)
 	/* CR8 exits are for CPUs that cannot shadow the TPR. */
 	if (!(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
 		vmx_caps.proc |= CPU_BASED_CR8_LOAD_EXITING | CPU_BASED_CR8_STORE_EXITING;
-	/* All of it or nothing; and it shadows the TPR (26.2.1.1). */
-	if ((vmx_caps.proc2 & VMX_APICV) != VMX_APICV || !(vmx_caps.proc & CPU_BASED_TPR_SHADOW))
-		vmx_caps.proc2 &= ~VMX_APICV;
+	read_apicv();
 	withhold_features();
 	read_fixed();
 	read_timer();

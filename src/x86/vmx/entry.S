@@ -4,6 +4,7 @@
  * (SDM vol. 3, ch. 26 and 27). Only what must be next to VMRESUME is here.
  */
 #include "compat/entry_asm.h"
+#include <asm/segment.h>
 #include <asm/unwind_hints.h>
 #include "x86/vmx/entry.h"
 
@@ -67,3 +68,25 @@ SYM_INNER_LABEL(vmx_exit_point, SYM_L_GLOBAL)
 	_ASM_EXTABLE(.Lvmlaunch, .Lrefused)
 	_ASM_EXTABLE(.Lvmresume, .Lrefused)
 SYM_FUNC_END(vmx_run)
+
+.section .text, "ax"
+
+/*
+ * What the CPU does for an interrupt without a change of stacks (SDM vol. 3, 6.14.2): aligns
+ * RSP, pushes SS, RSP, RFLAGS, CS and RIP, which here is the return address. The handler's IRET
+ * comes back here, with the RSP that was pushed; interrupts stay off.
+ */
+SYM_FUNC_START(vmx_call_gate)
+	push	%rbp
+	mov	%rsp, %rbp
+	and	$-16, %rsp
+	push	$__KERNEL_DS
+	push	%rbp
+	pushf
+	push	$__KERNEL_CS
+	CALL_NOSPEC rdi
+	/* RSP is RBP already; objtool does not know. */
+	mov	%rbp, %rsp
+	pop	%rbp
+	RET
+SYM_FUNC_END(vmx_call_gate)

@@ -22,6 +22,8 @@ static_assert(offsetof(struct vmx_entry, host_rsp) == VMX_ENTRY_HOST_RSP);
 
 /* Interrupts off. 0, or 1 if the CPU refused VMLAUNCH or VMRESUME itself. */
 int vmx_run(struct vmx_entry *entry);
+/* Interrupts off. What @handler, of a gate of the host's IDT, does for an interrupt. */
+void vmx_call_gate(unsigned long handler);
 /* Where VM exits arrive: HOST_RIP. Not to be called. */
 void vmx_exit_point(void);
 #endif

@@ -12,6 +12,7 @@
 #include <asm/processor.h>
 #include <asm/segment.h>
 #include <asm/tlbflush.h>
+#include "compat/host_event.h"
 #include "x86/vmx/vmx.h"
 
 const u32 vmx_switched[SW_MSRS] = {
@@ -22,18 +23,22 @@ const u32 vmx_switched[SW_MSRS] = {
 	[SW_KERNEL_GS_BASE]	= MSR_KERNEL_GS_BASE,
 };
 
-/* The kernel's own values of the first four: the same on each CPU. */
+/* The kernel's own values of the first four: the same on each CPU, as is its IDT. */
 static u64 host_msrs[SW_MSRS];
+static const gate_desc *host_idt;
 
 /**
  * vmx_host_setup() - read what is the same on all CPUs, at module load
  */
 void vmx_host_setup(void)
 {
+	struct desc_ptr idt;
 	unsigned int i;
 
 	for (i = 0; i < SW_KERNEL_GS_BASE; i++)
 		rdmsrl_safe(vmx_switched[i], &host_msrs[i]);
+	store_idt(&idt);
+	host_idt = (const gate_desc *)idt.address;
 }
 
 /**
@@ -43,7 +48,6 @@ void vmx_host_setup(void)
  */
 void vmx_host_constants(void)
 {
-	struct desc_ptr idt;
 	u64 value;
 
 	vmcs_write(HOST_CS_SELECTOR, __KERNEL_CS);
@@ -54,8 +58,7 @@ void vmx_host_constants(void)
 	vmcs_write(HOST_GS_SELECTOR, 0);
 	vmcs_write(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
 	vmcs_write(HOST_CR0, read_cr0() & ~X86_CR0_TS);
-	store_idt(&idt);
-	vmcs_write(HOST_IDTR_BASE, idt.address);
+	vmcs_write(HOST_IDTR_BASE, (unsigned long)host_idt);
 	vmcs_write(HOST_RIP, (unsigned long)vmx_exit_point);
 	rdmsrl(MSR_IA32_SYSENTER_CS, value);
 	vmcs_write(HOST_IA32_SYSENTER_CS, (u32)value);
@@ -146,4 +149,22 @@ void vmx_host_put(struct vmx_vcpu *vmx)
 	wrmsrl(MSR_KERNEL_GS_BASE, current->thread.gsbase);
 	/* A VM exit leaves the GDT's limit at 64K: SDM vol. 3, 27.5.2. */
 	load_fixmap_gdt(raw_smp_processor_id());
+}
+
+/**
+ * vmx_host_interrupt() - vendor_host_interrupt()
+ * @vcpu:	behind an exit; interrupts off
+ *
+ * "Acknowledge interrupt on exit" has left its vector in the VMCS (SDM vol. 3, 27.2.2). The
+ * APIC has it in service, and will not bring it again.
+ */
+void vmx_host_interrupt(struct vcpu *vcpu)
+{
+	u32 vector;
+
+	if (likely((u16)to_vmx(vcpu)->exit_reason != EXIT_REASON_EXTERNAL_INTERRUPT))
+		return;
+	vector = vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK;
+	if (!compat_fred_interrupt(vector))
+		vmx_call_gate(gate_offset(&host_idt[vector]));
 }

@@ -99,17 +99,17 @@ static void drop_controls(struct vm *vm, u32 *proc, u32 *proc2)
 /* The fields that no later verb writes; all others start out as 0. */
 static void write_constants(struct vmx_vcpu *vmx)
 {
-	u32 proc = vmx_caps.proc, proc2 = vmx_caps.proc2;
+	u32 pin = vmx_caps.pin, proc = vmx_caps.proc, proc2 = vmx_caps.proc2;
 
 	drop_controls(vmx->vcpu.vm, &proc, &proc2);
 
 	if (!vmx->vpid)
 		proc2 &= ~SECONDARY_EXEC_ENABLE_VPID;
 	vmcs_write(VMCS_LINK_POINTER, -1UL);
-	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_caps.pin);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc);
 	vmx->proc = proc;
-	vmx_apicv_reset(vmx, &proc2);
+	vmx_apicv_controls(vmx, &pin, &proc2);
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, pin);
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, proc2);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_caps.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_caps.entry);
@@ -390,6 +390,7 @@ static const struct vendor_ops vmx_ops = {
 	.load = load,
 	.put = put,
 	.enter = enter,
+	.host_interrupt = vmx_host_interrupt,
 	.exit_info = vmx_exit_info,
 	.exit_words = vmx_exit_words,
 	.get_segment = vmx_get_segment,
@@ -433,6 +434,7 @@ static const struct vendor_ops vmx_ops = {
 	.tlb_flush = tlb_flush,
 	.take_written = vmx_take_written,
 	.apic_hardware = vmx_apic_hardware,
+	.apic_notify = vmx_apic_notify,
 	.apic_irqs = vmx_apic_irqs,
 	.apic_eoi_exits = vmx_apic_eoi_exits,
 	.hypercall_insn = hypercall_insn,
@@ -509,6 +511,7 @@ int vmx_probe(struct vendor_ops *ops)
 		.dirty_logging = vmx_caps.ept_vpid & VMX_EPT_AD_BIT,
 		.pml = vmx_caps.proc2 & SECONDARY_EXEC_ENABLE_PML,
 		.apic_hardware = vmx_caps.proc2 & VMX_APICV,
+		.posted_irqs = vmx_caps.pin & PIN_BASED_POSTED_INTR,
 		.bus_lock_exit = vmx_caps.proc2 & SECONDARY_EXEC_BUS_LOCK_DETECTION,
 		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
 		/* SDM vol. 3, 27.3; what an SVM's VMCB then has is undefined: APM vol. 2, 15.14.3. */

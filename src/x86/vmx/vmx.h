@@ -112,6 +112,7 @@ void vmx_host_setup(void);
 void vmx_host_constants(void);
 void vmx_host_load(struct vmx_vcpu *vmx, int cpu, bool moved);
 void vmx_host_put(struct vmx_vcpu *vmx);
+void vmx_host_interrupt(struct vcpu *vcpu);
 
 /* pml.c */
 #define VMX_PML_ENTRIES	512
@@ -169,8 +170,9 @@ void vmx_reset_segments(struct vcpu *vcpu);
 /* apicv.c */
 #define VMX_APICV	(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE | SECONDARY_EXEC_APIC_REGISTER_VIRT | \
 			 SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
-void vmx_apicv_reset(struct vmx_vcpu *vmx, u32 *proc2);
+void vmx_apicv_controls(struct vmx_vcpu *vmx, u32 *pin, u32 *proc2);
 void vmx_apic_hardware(struct vcpu *vcpu, void *page, bool on);
+void vmx_apic_notify(int cpu);
 void vmx_apic_irqs(struct vcpu *vcpu, u8 pending, u8 in_service);
 void vmx_apic_eoi_exits(struct vcpu *vcpu, const u64 *vectors);
 

@@ -14,17 +14,21 @@ enum {
 	VCPU_REQ_SMI,
 };
 
+enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
+
 #define UNIT_VCPUS	64
 
 struct vcpu {
 	struct vm *vm;
 	struct kvm_run *run;
-	int id;
+	int id, cpu;
+	atomic_t mode;
 	unsigned long requests;
 	struct {
 		u64 rip, cr8, apic_base;
 		int user_irq;
 		struct lapic *lapic;
+		struct lapic_mail *posted;
 		u32 mp_state, guest_debug;
 		unsigned long pending_init_sipi;
 		u8 sipi_vector;

@@ -14,7 +14,7 @@ enum { X86_FEATURE_X2APIC, X86_FEATURE_TSC_DEADLINE_TIMER };
 #define TIMER_OFF		(~0ull)
 
 /* Hardware that helps with nothing. */
-static const struct { bool apic_hardware; } vendor_caps;
+static const struct { bool apic_hardware, posted_irqs; } vendor_caps;
 
 void vendor_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s);
 void vendor_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s);
@@ -25,6 +25,10 @@ static inline bool vendor_set_timer(struct vcpu *vcpu, u64 host_tsc)
 }
 
 static inline void vendor_apic_hardware(struct vcpu *vcpu, void *page, bool on)
+{
+}
+
+static inline void vendor_apic_notify(int cpu)
 {
 }
 
