@@ -89,7 +89,7 @@ static void send_all(struct vm *vm)
 	u64 before;
 	int i;
 
-	for (i = 0; i < SENT; i++) {
+	for (i = 1; i <= SENT; i++) {
 		seen = i % 8 ? &guest_var(vm, edges) : &guest_var(vm, levels);
 		before = *seen;
 		if (i % 8) {
