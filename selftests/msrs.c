@@ -460,4 +460,50 @@ TEST(tsc_aux)
 	vcpu_run_done(vcpu);
 }
 
+#define MSR_VIRT_SPEC_CTRL	0xc001011f
+#define VIRT_SSBD		(1u << 25)	/* CPUID 80000008.EBX */
+#define SSBD			4
+
+static __guest void guest_virtual_ssbd(u64 has)
+{
+	u64 v;
+
+	GUEST_ASSERT_EQ(has ? NO_TRAP : TRAP(13, 0), try_wrmsr(MSR_VIRT_SPEC_CTRL, SSBD));
+	GUEST_ASSERT_EQ(has ? NO_TRAP : TRAP(13, 0), try_rdmsr(MSR_VIRT_SPEC_CTRL, &v));
+	GUEST_ASSERT_EQ(TRAP(13, 0), try_wrmsr(MSR_VIRT_SPEC_CTRL, SSBD | 1));
+	if (has)
+		GUEST_ASSERT_EQ(SSBD, v);
+	GUEST_SYNC(1);
+	if (has)
+		GUEST_ASSERT_EQ(0, rdmsr(MSR_VIRT_SPEC_CTRL));
+}
+
+/* How a guest of CPUs before Zen 2 asks for speculative store bypass to be off. */
+TEST(virtual_ssbd)
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 0x80000008, 0);
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu;
+
+	if (!e || !(e->ebx & VIRT_SSBD))
+		SKIP(return, "the host's CPU has it by SPEC_CTRL, or not at all");
+	vcpu = vcpu_create(vm, 0, guest_virtual_ssbd, true);
+	vcpu_run_sync(vcpu, 1);
+	EXPECT_EQ(SSBD, vcpu_get_msr(vcpu, MSR_VIRT_SPEC_CTRL));
+	EXPECT_EQ(0, vcpu_set_msr(vcpu, MSR_VIRT_SPEC_CTRL, 2));
+	EXPECT_EQ(1, vcpu_set_msr(vcpu, MSR_VIRT_SPEC_CTRL, 0));
+	vcpu_run_done(vcpu);
+	vm_free(vm);
+
+	vm = vm_create(0);
+	vcpu = vcpu_create(vm, 0, NULL, 0);
+	e->ebx &= ~VIRT_SSBD;
+	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	vcpu_start64(vcpu, guest_virtual_ssbd, false);
+	vcpu_run_sync(vcpu, 1);
+	vcpu_run_done(vcpu);
+	vm_free(vm);
+}
+
 TEST_HARNESS_MAIN

@@ -23,6 +23,23 @@ static inline u64 compat_host_spec_ctrl(void)
 }
 
 /*
+ * AMD's CPUs before Zen 2 switch speculative store bypass off by an MSR of the model's (LS_CFG),
+ * which threads of a core may share; only the kernel knows how. It knows it for guests, too: who
+ * has VIRT_SSBD asks by MSR_AMD64_VIRT_SPEC_CTRL, and the hypervisor for it.
+ */
+static inline bool compat_has_virt_ssbd(void)
+{
+	return boot_cpu_has(X86_FEATURE_LS_CFG_SSBD);
+}
+
+/* Before an entry and after it, with interrupts off. @virt_spec_ctrl: the guest's. */
+static __always_inline void compat_virt_ssbd_switch(u64 virt_spec_ctrl, bool in)
+{
+	if (static_cpu_has(X86_FEATURE_LS_CFG_SSBD))
+		x86_virt_spec_ctrl(virt_spec_ctrl, in);
+}
+
+/*
  * VMSCAPE: the branch predictions of a guest steer its VMM as well. Where that is so the kernel
  * issues an IBPB before it goes back to user space, once it is told that a guest has run.
  */

@@ -15,6 +15,7 @@
 #include <asm/fpu/xstate.h>
 #include <asm/kvm_para.h>
 #include <asm/processor.h>
+#include "compat/spec_ctrl.h"
 #include "x86/cpuid.h"
 #include "x86/x86.h"
 
@@ -236,6 +237,8 @@ int cpuid_init(void)
 	/* One bit says both on Intel's side: IBRS and IBPB. */
 	if (boot_cpu_has(X86_FEATURE_IBRS) && boot_cpu_has(X86_FEATURE_IBPB))
 		offer(X86_FEATURE_SPEC_CTRL);
+	if (compat_has_virt_ssbd())
+		offer(X86_FEATURE_VIRT_SSBD);
 	if (!boot_cpu_has(X86_FEATURE_OSPKE))
 		cpuid_withhold(X86_FEATURE_PKU);
 	probe_xstate();

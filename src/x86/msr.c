@@ -743,6 +743,8 @@ static struct msr_row rows[] = {
 	/* No SVM for the guest: its registers are there, and zero */
 	{ ONE(MSR_VM_CR), MSR_AMD, READS(0, set_zero_only) },
 	{ ONE(MSR_VM_HSAVE_PA), MSR_AMD | MSR_IGNORE, READS(0, NULL) },
+	{ ONE(MSR_AMD64_VIRT_SPEC_CTRL), MSR_LISTED, .feature = X86_FEATURE_VIRT_SSBD,
+	  STORED(virt_spec_ctrl, SPEC_CTRL_SSBD) },
 	{ ONE(MSR_AMD64_OSVW_ID_LENGTH), MSR_RO, .feature = X86_FEATURE_OSVW,
 	  STORED(osvw_length, ANY) },
 	{ ONE(MSR_AMD64_OSVW_STATUS), MSR_RO, .feature = X86_FEATURE_OSVW,
@@ -784,6 +786,8 @@ static bool exists_here(const struct msr_row *row)
 	switch (row->first) {
 	case MSR_IA32_SPEC_CTRL:
 		return boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	case MSR_AMD64_VIRT_SPEC_CTRL:
+		return cpuid_offered(X86_FEATURE_VIRT_SSBD);
 	case MSR_IA32_XSS:
 		return cpuid_offered(X86_FEATURE_XSAVES);
 	case MSR_TSC_AUX:
@@ -1088,6 +1092,7 @@ void msr_reset(struct vcpu *vcpu, bool init)
 	m->misc_features = 0;
 	m->misc_enable = MISC_ENABLE_NO_PMU;
 	m->spec_ctrl = 0;
+	m->virt_spec_ctrl = 0;
 	m->xss = 0;
 	m->debugctl = 0;
 }

@@ -87,7 +87,7 @@ struct cpuid_model {
 
 /* Plain MSR state that has no other home; rows in msr.c point into it. */
 struct msr_state {
-	u64 pat, tsc_aux, misc_enable, spec_ctrl, arch_capabilities;
+	u64 pat, tsc_aux, misc_enable, spec_ctrl, virt_spec_ctrl, arch_capabilities;
 	u64 platform_info, misc_features, ucode_rev, tsc_adjust, smi_count;
 	u64 feature_control, power_ctl, debugctl, poll_control;
 	u64 mcg_status, mcg_cap, mcg_ctl, mcg_ext_ctl;

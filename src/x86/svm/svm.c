@@ -15,6 +15,7 @@
 #include "compat/guest_context.h"
 #include "compat/host_event.h"
 #include "compat/perf.h"
+#include "compat/spec_ctrl.h"
 #include "x86/svm/svm.h"
 
 struct svm_cpu {
@@ -436,7 +437,9 @@ static void run(struct svm_vcpu *svm)
 	spec_ctrl_in(&svm->entry.common, &svm->vcpu);
 	if (unlikely(debugctl))
 		update_debugctlmsr(0);
+	compat_virt_ssbd_switch(svm->vcpu.arch.msr.virt_spec_ctrl, true);
 	run_guest(svm);
+	compat_virt_ssbd_switch(svm->vcpu.arch.msr.virt_spec_ctrl, false);
 	if (unlikely(debugctl))
 		update_debugctlmsr(debugctl);
 	state_out(svm, c);

@@ -316,7 +316,6 @@ int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 bool vmx_has_emulated_msr(u32 msr)
 {
 	switch (msr) {
-	case MSR_AMD64_VIRT_SPEC_CTRL:
 	case MSR_AMD64_TSC_RATIO:
 		return false;
 	default:
