@@ -27,7 +27,6 @@
 #define APIC_SELF_IPI	0x3f0
 
 #define LEVEL		(1 << 15)
-#define MSI_ADDRESS	0xfee00000
 
 static volatile u64 hits;
 static volatile u32 last;
@@ -240,26 +239,10 @@ static __guest void guest_split(void)
 	GUEST_ASSERT_EQ(3, hits);
 }
 
-static void msi(struct vm *vm, u32 data)
-{
-	struct kvm_msi m = { .address_lo = MSI_ADDRESS, .data = data };
-
-	if (do_ioctl(vm->fd, KVM_SIGNAL_MSI, &m) != 1)
-		die("an MSI was not taken");
-}
-
 /* KVM itself goes by the routes, so there is one. */
 TEST(split_irqchip)
 {
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry;
-	} routes = {
-		{ .nr = 1 },
-		{ .gsi = 3, .type = KVM_IRQ_ROUTING_MSI,
-		  .u.msi = { .address_lo = MSI_ADDRESS, .data = HIGH | LEVEL | 1 << 14 } },
-	};
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu;
 	int i;
@@ -267,7 +250,7 @@ TEST(split_irqchip)
 	if (check_extension(KVM_CAP_SPLIT_IRQCHIP) <= 0)
 		SKIP(return, "no KVM_CAP_SPLIT_IRQCHIP");
 	do_ioctl(vm->fd, KVM_ENABLE_CAP, &split);
-	do_ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routes);
+	vm_route_msi(vm, 3, HIGH | LEVEL | 1 << 14);
 	vcpu = vcpu_create(vm, 0, guest_split, 0);
 	vcpu_run_sync(vcpu, 1);
 	for (i = 0; i < 2; i++) {
@@ -277,7 +260,7 @@ TEST(split_irqchip)
 		if (i)
 			break;
 		vcpu_run_sync(vcpu, 2);
-		msi(vm, LOW);
+		vm_signal_msi(vm, LOW);
 		vcpu_run_sync(vcpu, 3);
 	}
 	vcpu_run_done(vcpu);

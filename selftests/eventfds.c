@@ -168,20 +168,6 @@ TEST(ioeventfd_input)
 
 /* ---- irqfd ---- */
 
-static void route_msi(struct vm *vm, u32 gsi, u32 vector)
-{
-	struct { struct kvm_irq_routing head; struct kvm_irq_routing_entry entry; } routing = {
-		.head.nr = 1,
-		.entry = {
-			.gsi = gsi,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = 0xfee00000, .data = vector },
-		},
-	};
-
-	do_ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routing);
-}
-
 static __guest void guest_wait(void)
 {
 	guest_handlers[VECTOR] = count;
@@ -202,7 +188,7 @@ TEST(irqfd_msi)
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_wait, 0);
 	int fd = new_eventfd();
 
-	route_msi(vm, 40, VECTOR);
+	vm_route_msi(vm, 40, VECTOR);
 	ASSERT_EQ(0, irqfd(vm, fd, 40, 0, 0));
 	vcpu_run_sync(vcpu, 1);
 	signal_it(fd);
@@ -224,7 +210,7 @@ TEST(irqfd_written_before)
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_wait, 0);
 	int fd = new_eventfd();
 
-	route_msi(vm, 40, VECTOR);
+	vm_route_msi(vm, 40, VECTOR);
 	vcpu_run_sync(vcpu, 1);
 	signal_it(fd);
 	ASSERT_EQ(0, irqfd(vm, fd, 40, 0, 0));
@@ -287,7 +273,7 @@ TEST(irqfd_from_another_thread)
 	long fd = new_eventfd();
 	pthread_t thread;
 
-	route_msi(vm, 40, VECTOR);
+	vm_route_msi(vm, 40, VECTOR);
 	ASSERT_EQ(0, irqfd(vm, fd, 40, 0, 0));
 	vcpu_run_sync(vcpu, 1);
 	pthread_create(&thread, NULL, raise_later, (void *)fd);
@@ -435,7 +421,7 @@ TEST(irqfd_races)
 	pthread_t thread;
 
 	vcpu_create(vm, 0, guest_wait, 0);
-	route_msi(vm, 40, VECTOR);
+	vm_route_msi(vm, 40, VECTOR);
 	pthread_create(&thread, NULL, write_always, &chaos);
 	for (i = 0; i < 300; i++) {
 		u32 flags = i & 1 ? KVM_IRQFD_FLAG_RESAMPLE : 0;

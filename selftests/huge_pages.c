@@ -480,12 +480,6 @@ static __guest void guest_execute(void)
 	*(volatile u64 *)(BASE + HUGE_SIZE) = 1;
 }
 
-static void reload(const char *args)
-{
-	if (module_unload_soon() || module_load(args) || !module_device_appears())
-		die("the module can't be loaded again with '%s'", args);
-}
-
 static void execute_from_huge_pages(struct __test_metadata *_metadata, int small)
 {
 	char *mem = map_thp(_metadata);
@@ -513,11 +507,11 @@ TEST(executed_small)
 		SKIP(return, "only Intel's CPUs have the error that this is for");
 	NEED_THP();
 	NEED_MODULE();
-	reload("nx_huge_pages=1");
+	module_reload("nx_huge_pages=1");
 	execute_from_huge_pages(_metadata, 1);
-	reload("nx_huge_pages=0");
+	module_reload("nx_huge_pages=0");
 	execute_from_huge_pages(_metadata, 0);
-	reload(module_args());
+	module_reload(module_args());
 }
 
 TEST_HARNESS_MAIN

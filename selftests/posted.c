@@ -12,7 +12,6 @@
 #define PIN		20
 #define EOI		0xb0
 #define TRIGGER_LEVEL	(1 << 15)
-#define MSI_ADDRESS	0xfee00000
 
 static volatile u64 edges, levels;
 static volatile bool stop;
@@ -36,14 +35,6 @@ static __guest void init(void)
 	x2apic_enable();
 	ioapic_route(PIN, LEVEL | TRIGGER_LEVEL);
 	sti();
-}
-
-static void send_edge(struct vm *vm)
-{
-	struct kvm_msi m = { .address_lo = MSI_ADDRESS, .data = EDGE };
-
-	if (do_ioctl(vm->fd, KVM_SIGNAL_MSI, &m) != 1)
-		die("an MSI was not taken");
 }
 
 /* ---- what the guest is about ---- */
@@ -93,7 +84,7 @@ static void send_all(struct vm *vm)
 		seen = i % 8 ? &guest_var(vm, edges) : &guest_var(vm, levels);
 		before = *seen;
 		if (i % 8) {
-			send_edge(vm);
+			vm_signal_msi(vm, EDGE);
 		} else {	/* the IOAPIC sends no other until it has heard of this one's end */
 			vm_irq_line(vm, PIN, 1);
 			vm_irq_line(vm, PIN, 0);
@@ -113,7 +104,7 @@ static void send_to_one_that(struct __test_metadata *_metadata, void (*activity)
 	vcpu_run_thread(vcpu, &thread);
 	send_all(vm);
 	guest_var(vm, stop) = true;
-	send_edge(vm);
+	vm_signal_msi(vm, EDGE);
 	pthread_join(thread, NULL);
 	/* The last may find nobody any more. */
 	EXPECT_LE(guest_var(vm, edges), SENT - SENT / 8 + 1);
@@ -143,12 +134,6 @@ TEST(to_one_that_masks)
 
 #define COUNTED	100
 
-static void reload(const char *args)
-{
-	if (module_unload_soon() || module_load(args) || !module_device_appears())
-		die("the module can't be loaded anew with '%s'", args);
-}
-
 /* Exits of a guest that spins, while interrupts come one after the other. */
 static s64 exits_of_edges(void)
 {
@@ -163,7 +148,7 @@ static s64 exits_of_edges(void)
 	n = vcpu_stat(vcpu, "exits");
 	vcpu_run_thread(vcpu, &thread);
 	for (i = 0; i < COUNTED; i++) {
-		send_edge(vm);
+		vm_signal_msi(vm, EDGE);
 		while (*seen == i)
 			;
 	}
@@ -182,13 +167,13 @@ TEST(without_exits)
 	if (host_cpus() < 2)
 		SKIP(return, "one CPU: who sends is never where a guest is not");
 	NEED_MODULE();
-	reload(module_args());
+	module_reload(module_args());
 	EXPECT_LT(exits_of_edges(), COUNTED / 2);
-	reload("vmx_without=posted-interrupts");
+	module_reload("vmx_without=posted-interrupts");
 	EXPECT_GE(exits_of_edges(), COUNTED);
-	reload("vmx_without=apicv");
+	module_reload("vmx_without=apicv");
 	EXPECT_GE(exits_of_edges(), COUNTED);
-	reload(module_args());
+	module_reload(module_args());
 }
 
 TEST_HARNESS_MAIN

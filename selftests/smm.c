@@ -565,20 +565,12 @@ static __guest void guest_level(void)
 TEST(behind_a_trap)
 {
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry;
-	} routes = {
-		{ .nr = 1 },
-		{ .gsi = 3, .type = KVM_IRQ_ROUTING_MSI,
-		  .u.msi = { .address_lo = 0xfee00000, .data = LEVEL_VECTOR | 1 << 14 | 1 << 15 } },
-	};
 	struct vm *vm = vm_create(0);
 	char *smram = map_memory(SMRAM_SIZE);
 	struct vcpu *vcpu;
 
 	do_ioctl(vm->fd, KVM_ENABLE_CAP, &split);
-	do_ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routes);
+	vm_route_msi(vm, 3, LEVEL_VECTOR | 1 << 14 | 1 << 15);
 	vcpu = vcpu_create(vm, 0, guest_level, 0);
 	ASSERT_EQ(0, vm_set_slot(vm, SMRAM_SLOT, 0, SMBASE, SMRAM_SIZE, smram));
 	set_handler(smram, plain, plain_end);
@@ -590,13 +582,6 @@ TEST(behind_a_trap)
 	vcpu_run_done(vcpu);
 	vcpu_free(vcpu);
 	vm_free(vm);
-}
-
-static void signal_msi(struct vm *vm, u32 data)
-{
-	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = data };
-
-	do_ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
 }
 
 /* An INIT waits for RSM, and is in the events meanwhile; SMBASE survives it. */
@@ -614,7 +599,7 @@ TEST_F(smm, init_is_latched)
 	HANDLE(twice);
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
-	signal_msi(self->vm, 5 << 8 | 1 << 14);
+	vm_signal_msi(self->vm, 5 << 8 | 1 << 14);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.latched_init);
 	vcpu_run_sync(self->vcpu, IN_SMM + 1);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.smm);
@@ -683,7 +668,7 @@ static __guest void guest_halt(void)
 static void *send_smi(void *vm)
 {
 	poll(NULL, 0, 200);
-	signal_msi(vm, 2 << 8);
+	vm_signal_msi(vm, 2 << 8);
 	return NULL;
 }
 

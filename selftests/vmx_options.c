@@ -128,11 +128,8 @@ static void reload(const char *option)
 {
 	char args[256];
 
-	if (module_unload_soon())
-		die("the module can't be unloaded");
 	snprintf(args, sizeof(args), "%s%s", option ? "vmx_without=" : "", option ?: module_args());
-	if (module_load(args) || !module_device_appears())
-		die("the module can't be loaded with '%s'", args);
+	module_reload(args);
 }
 
 #define NEED_INTEL() do {							\

@@ -103,3 +103,11 @@ int module_unload_soon(void)
 	}
 	return err;
 }
+
+void module_reload(const char *args)
+{
+	if (module_unload_soon())
+		die("the module can't be unloaded");
+	if (module_load(args) || !module_device_appears())
+		die("the module can't be loaded with '%s'", args);
+}

@@ -15,6 +15,7 @@ int module_load(const char *args);
 int module_load_file(const char *path, const char *args);
 int module_unload(void);
 int module_unload_soon(void);		/* while it is in use, for a moment: again */
+void module_reload(const char *args);	/* or the test ends */
 bool module_loaded(void);
 bool module_device_appears(void);
 

@@ -207,6 +207,33 @@ void vm_irq_line(struct vm *vm, u32 gsi, int level)
 	do_ioctl(vm->fd, KVM_IRQ_LINE, &irq);
 }
 
+#define MSI_ADDRESS	0xfee00000
+
+void vm_signal_msi(struct vm *vm, u32 data)
+{
+	struct kvm_msi msi = { .address_lo = MSI_ADDRESS, .data = data };
+
+	if (do_ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) != 1)
+		die("an MSI was not taken");
+}
+
+void vm_route_msi(struct vm *vm, u32 gsi, u32 data)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry;
+	} routing = {
+		.head.nr = 1,
+		.entry = {
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = MSI_ADDRESS, .data = data },
+		},
+	};
+
+	do_ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routing);
+}
+
 static s64 stat_of(int owner, const char *name)
 {
 	struct kvm_stats_header header;

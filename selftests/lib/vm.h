@@ -96,6 +96,9 @@ int vm_set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, void *hva
 /* 4K page at a guest-virtual address of 512 GiB and up; flags: page table bits. */
 void vm_map_page(struct vm *vm, u64 gva, u64 gpa, u64 flags);
 void vm_irq_line(struct vm *vm, u32 gsi, int level);
+/* An MSI to the LAPIC whose ID is 0; and the only route there is, of a GSI that sends one. */
+void vm_signal_msi(struct vm *vm, u32 data);
+void vm_route_msi(struct vm *vm, u32 gsi, u32 data);
 /* Mapped no more for the guest, whose next access to it faults and finds it as it was. */
 void vm_drop_page(struct vm *vm, u64 gpa);
 /* What vCPU 0 needs to deliver an event: IDT, GDT, stack. */
