@@ -256,9 +256,9 @@ static void read_timer(void)
 }
 
 /*
- * All of it or nothing; and it shadows the TPR (26.2.1.1). Interrupts are posted to what
- * delivers them, by a host that has a handler for the notification and can do without a
- * second acknowledgement of its own.
+ * All of it or nothing; and it shadows the TPR (26.2.1.1). To post interrupts wants all of
+ * that as well, exits that acknowledge the host's, and a kernel that has a handler for the
+ * notification.
  */
 static void read_apicv(void)
 {
