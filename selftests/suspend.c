@@ -195,7 +195,7 @@ static __guest void guest_sleeps(void)
 	guest_handlers[VECTOR + 1] = wake;
 	xapic_enable();
 	ioapic_route(PIN, (u64)1 << 56 | (VECTOR + 1));
-	while (!stop)
+	for (cli(); !stop; cli())
 		sti_hlt();
 }
 
