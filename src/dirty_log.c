@@ -19,6 +19,7 @@
  *    again after it was made to say so: see mark() and tidy().
  */
 #include <linux/bitops.h>
+#include <linux/compat.h>
 #include <linux/kvm.h>
 #include <linux/llist.h>
 #include <linux/mm.h>
@@ -290,6 +291,12 @@ static int make_chunks(struct memslot *slot)
 	return 0;
 }
 
+/* A 32-bit program leaves the upper half of the field to chance. */
+static void __user *user_bitmap(u64 field)
+{
+	return in_compat_syscall() ? compat_ptr(field) : u64_to_user_ptr(field);
+}
+
 /* --- KVM_GET_DIRTY_LOG. --- */
 
 struct reader {
@@ -389,7 +396,7 @@ static int get_locked(struct vm *vm, const struct kvm_dirty_log *log)
 	struct reader r = {
 		.vm = vm,
 		.slot = logged_slot(vm, log->slot),
-		.user = log->dirty_bitmap,
+		.user = user_bitmap(log->padding2),
 		.take = !vm->manual_dirty_log,
 	};
 	int ret;
@@ -550,7 +557,7 @@ static int clear_locked(struct vm *vm, const struct kvm_clear_dirty_log *log)
 	struct cleaner c = {
 		.vm = vm,
 		.slot = logged_slot(vm, log->slot),
-		.user = log->dirty_bitmap,
+		.user = user_bitmap(log->padding2),
 		.first = log->first_page / 64,
 		.end = log->first_page / 64 + DIV_ROUND_UP(log->num_pages, 64),
 	};

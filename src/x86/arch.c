@@ -6,6 +6,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/compat.h>
 #include <linux/printk.h>
 #include <linux/sched/stat.h>
 #include <linux/slab.h>
@@ -373,7 +374,12 @@ static long vm_set_clock(void *obj, void *arg, unsigned long raw)
 
 static long vm_msr_filter(void *obj, void *arg, unsigned long raw)
 {
-	return msr_filter_set(obj, (void __user *)raw);
+	return msr_filter_set(obj, arg);
+}
+
+static long vm_msr_filter32(void *obj, void *arg, unsigned long raw)
+{
+	return in_compat_syscall() ? msr_filter_set32(obj, arg) : -ENOTTY;
 }
 
 /* The number of shadow pages: there are none to limit, but VMMs ask. */
@@ -427,7 +433,8 @@ static const struct ioctl_row vm_ioctls[] = {
 	{ KVM_SET_BOOT_CPU_ID,		0,		vm_set_boot_cpu },
 	{ KVM_GET_CLOCK,		0,		vm_get_clock },
 	{ KVM_SET_CLOCK,		0,		vm_set_clock },
-	{ KVM_X86_SET_MSR_FILTER,	IOCTL_RAW,	vm_msr_filter },
+	{ KVM_X86_SET_MSR_FILTER,	0,		vm_msr_filter },
+	{ KVM_X86_SET_MSR_FILTER32,	0,		vm_msr_filter32 },
 	{ KVM_SET_NR_MMU_PAGES,		0,		vm_set_mmu_pages },
 	{ KVM_GET_NR_MMU_PAGES,		0,		vm_get_mmu_pages },
 	{ KVM_SET_TSC_KHZ,		0,		vm_set_tsc_khz },

@@ -4,6 +4,7 @@
  * never changes once it is published; readers hold vm->srcu.
  */
 #include <linux/bitmap.h>
+#include <linux/compat.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -82,22 +83,16 @@ static struct msr_filter *filter_make(const struct kvm_msr_filter *from)
 /**
  * msr_filter_set() - KVM_X86_SET_MSR_FILTER
  * @vm:		the VM
- * @argp:	struct kvm_msr_filter
+ * @from:	the filter, its bitmaps still user space's
  *
  * Context: sleeps, takes vm->lock. Return: 0, -EINVAL, -EFAULT, -ENOMEM.
  */
-int msr_filter_set(struct vm *vm, const void __user *argp)
+int msr_filter_set(struct vm *vm, const struct kvm_msr_filter *from)
 {
-	struct kvm_msr_filter *from;
-	struct msr_filter *f, *old;
+	struct msr_filter *f = filter_make(from), *old;
 	struct vcpu *vcpu;
 	unsigned long i;
 
-	from = memdup_user(argp, sizeof(*from));
-	if (IS_ERR(from))
-		return PTR_ERR(from);
-	f = filter_make(from);
-	kfree(from);
 	if (IS_ERR(f))
 		return PTR_ERR(f);
 	mutex_lock(&vm->lock);
@@ -110,6 +105,27 @@ int msr_filter_set(struct vm *vm, const void __user *argp)
 		vcpu_kick(vcpu);
 	}
 	return 0;
+}
+
+/**
+ * msr_filter_set32() - the same for a 32-bit program, whose pointers are shorter
+ * @vm:		the VM
+ * @from:	the filter as such a program lays it out
+ *
+ * Context, return: as msr_filter_set().
+ */
+int msr_filter_set32(struct vm *vm, const struct msr_filter32 *from)
+{
+	struct kvm_msr_filter filter = { .flags = from->flags };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(filter.ranges); i++) {
+		filter.ranges[i].flags = from->ranges[i].flags;
+		filter.ranges[i].nmsrs = from->ranges[i].nmsrs;
+		filter.ranges[i].base = from->ranges[i].base;
+		filter.ranges[i].bitmap = (__force __u8 *)compat_ptr(from->ranges[i].bitmap);
+	}
+	return msr_filter_set(vm, &filter);
 }
 
 static void pass_msr(struct vcpu *vcpu, u32 msr, bool pass)

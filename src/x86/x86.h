@@ -6,6 +6,7 @@
 #ifndef MINIKVM_X86_H
 #define MINIKVM_X86_H
 
+#include <linux/compat.h>
 #include <linux/kvm_para.h>
 #include <minikvm/vcpu.h>
 #include "compat/spec_ctrl.h"
@@ -167,7 +168,18 @@ static inline void spec_ctrl_out(const struct guest_entry *entry, struct vcpu *v
 }
 
 /* msr_filter.c */
-int msr_filter_set(struct vm *vm, const void __user *argp);
+struct msr_filter32 {
+	u32 flags;
+	struct {
+		u32 flags, nmsrs, base;
+		compat_uptr_t bitmap;
+	} ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+#define KVM_X86_SET_MSR_FILTER32 _IOW(KVMIO, 0xc6, struct msr_filter32)
+
+int msr_filter_set(struct vm *vm, const struct kvm_msr_filter *from);
+int msr_filter_set32(struct vm *vm, const struct msr_filter32 *from);
 void msr_filter_free(struct vm *vm);
 void msr_filter_apply(struct vcpu *vcpu);	/* to the pass-through MSRs */
 bool msr_filtered(struct vm *vm, u32 index, bool write);	/* true: denied */
