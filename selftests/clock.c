@@ -217,23 +217,37 @@ static __guest void guest_tsc(void)
 		GUEST_VALUE(rdtsc());
 }
 
+static u64 monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* The TSC as the guest reads it, at some time between the two. */
+static u64 tsc_between(struct vcpu *vcpu, u64 *before, u64 *after)
+{
+	u64 tsc;
+
+	*before = monotonic_ns();
+	tsc = vcpu_run_value(vcpu);
+	*after = monotonic_ns();
+	return tsc;
+}
+
 TEST(tsc_rate)
 {
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_tsc, 0);
-	u64 khz = do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0), ticks, ns;
-	struct timespec a, b;
+	u64 khz = do_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0), from[2], to[2], ns;
 
 	vcpu_run_value(vcpu);
-	clock_gettime(CLOCK_MONOTONIC, &a);
-	ticks = vcpu_run_value(vcpu);
-	usleep(50000);
-	ticks = vcpu_run_value(vcpu) - ticks;
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	ns = (b.tv_sec - a.tv_sec) * 1000000000ull + b.tv_nsec - a.tv_nsec;
-	/* Within what the measurement itself may take on a slow host. */
-	EXPECT_GE(ticks * 1000000 / khz, ns * 7 / 10);
-	EXPECT_LE(ticks * 1000000 / khz, ns * 13 / 10);
+	ns = tsc_between(vcpu, &from[0], &from[1]);
+	usleep(100000);
+	ns = (tsc_between(vcpu, &to[0], &to[1]) - ns) * 1000000 / khz;
+	EXPECT_GE(ns, (to[0] - from[1]) * 9 / 10);
+	EXPECT_LE(ns, (to[1] - from[0]) * 11 / 10);
 }
 
 TEST_HARNESS_MAIN

