@@ -103,7 +103,7 @@ bool vcpu_wake(struct vcpu *vcpu)
 struct memslot *vcpu_memslot_anew(struct vcpu *vcpu, gfn_t gfn)
 {
 	struct memslot_cache *cache = &vcpu->slot_cache;
-	u64 generation = smp_load_acquire(&vcpu->vm->slots.generation);
+	unsigned long generation = smp_load_acquire(&vcpu->vm->slots.generation);
 	struct memslot *slot = memslot_find(vcpu->vm, vcpu->space, gfn);
 
 	if (cache->generation != generation)

@@ -52,7 +52,7 @@ struct memslots {
 	rwlock_t hva_lock;		/* guards by_hva */
 	struct rb_root_cached by_hva;	/* of all spaces */
 	u64 hva_serials;		/* counts who came into by_hva */
-	u64 generation;			/* moves with every change, after it */
+	unsigned long generation;	/* moves with every change, after it */
 };
 
 /*
@@ -61,8 +61,9 @@ struct memslots {
  */
 static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 {
-	unsigned long page = array_index_nospec(gfn - slot->base_gfn, slot->npages);
+	unsigned long page = gfn - slot->base_gfn;
 
+	page = array_index_nospec(page, slot->npages);
 	return slot->hva + (page << PAGE_SHIFT);
 }
 
@@ -90,7 +91,7 @@ static inline gfn_t memslot_last(const struct memslot *slot)
 
 /* What was found last, good for as long as no slot changes. */
 struct memslot_cache {
-	u64 generation;
+	unsigned long generation;
 	struct memslot *slot;		/* or NULL */
 	gfn_t hole;			/* a frame without a slot, or NO_GFN */
 };

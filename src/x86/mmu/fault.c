@@ -247,7 +247,7 @@ static void set_mmio(struct fault *f)
 static noinline int no_slot(struct vcpu *vcpu, gfn_t gfn)
 {
 	/* As it was before vcpu_memslot() looked for the slot. */
-	u64 generation = vcpu->slot_cache.generation;
+	unsigned long generation = vcpu->slot_cache.generation;
 	struct vm *vm = vcpu->vm;
 	struct fault f = {
 		.vcpu = vcpu, .mmu = vm->arch.mmu, .root = vcpu_root(vcpu), .gfn = gfn,
