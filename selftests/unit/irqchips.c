@@ -569,6 +569,24 @@ static void ioapic_level(void)
 	CHECK(ioapic_read(0x10 + 2 * 9) == 0x10039);
 }
 
+/* It is kept, and a line that is up is up (KVM_CAP_IOAPIC_POLARITY_IGNORED). */
+static void ioapic_polarity(void)
+{
+	unsigned int low;
+
+	for (low = 0; low < 2; low++) {
+		ioapic_machine(1);
+		ioapic_write(0x10 + 2 * 9, 0x8039 | low << 13);
+		CHECK(ioapic_read(0x10 + 2 * 9) == (0x8039 | low << 13));
+		CHECK(interrupt() == -1);
+		line(9, 1);
+		CHECK(interrupt() == 0x39);
+		line(9, 0);
+		apic_write(APIC_EOI, 0);
+		CHECK(interrupt() == -1);
+	}
+}
+
 static void ioapic_save(void)
 {
 	struct kvm_irqchip a = { .chip_id = KVM_IRQCHIP_IOAPIC }, b = a;
@@ -1217,6 +1235,74 @@ static void pit_periodic(void)
 	CHECK(pit_count(0) == 2000 || pit_count(0) == 1998);
 }
 
+/*
+ * Each mode: its count after 300 and after 1300 clocks of 1000, its output (by read-back) before and
+ * at the end, its ticks in 3500 clocks. As KVM has it, that is: the data sheet's pulses are down,
+ * modes 1 and 5 wait for a gate that channel 0's never moves, and 3 reloads by halves.
+ */
+static const struct pit_mode {
+	u16 count, late_count;
+	u8 out, end_out, ticks;
+} pit_modes[] = {
+	{ 700, 65236, 0, 1, 1 },
+	{ 700, 65236, 1, 0, 1 },
+	{ 700, 700, 0, 1, 3 },
+	{ 400, 400, 1, 1, 3 },
+	{ 700, 65236, 0, 1, 1 },
+	{ 700, 65236, 0, 1, 0 },
+	{ 700, 700, 0, 1, 3 },		/* 6 and 7 are 2 and 3 */
+	{ 400, 400, 1, 1, 3 },
+};
+
+static u8 pit_status(unsigned int channel)
+{
+	outb(0x43, 0xe0 | 2 << channel);
+	return inb(0x40 + channel);
+}
+
+static unsigned int pit_ticks(u64 n)
+{
+	unsigned int i, ticks = 0;
+
+	for (i = 0; i < n / 100; i++) {
+		clocks(100);
+		if (interrupt() != 0x20)
+			continue;
+		ticks++;
+		outb(0x20, 0x20);
+	}
+	return ticks;
+}
+
+static void pit_mode(unsigned int mode, const struct pit_mode *want)
+{
+	unsigned int real = mode > 5 ? mode - 4 : mode;
+
+	machine(1);
+	pic_program(1);
+	outb(0x61, 1);
+	pit_program(2, mode, 1000);
+	clocks(300);
+	CHECK(pit_count(2) == want->count);
+	CHECK(pit_status(2) == (want->out << 7 | 0x30 | real << 1));
+	clocks(700);
+	CHECK(pit_status(2) >> 7 == want->end_out);
+	clocks(300);
+	CHECK(pit_count(2) == want->late_count);
+	pit_program(0, mode, 1000);
+	CHECK(pit_ticks(3500) == want->ticks);
+}
+
+static void pit_all_modes(void)
+{
+	unsigned int mode;
+
+	for (mode = 0; mode < 8 && !failed; mode++)
+		pit_mode(mode, &pit_modes[mode]);
+	if (failed)
+		printf("# mode %u\n", mode - 1);
+}
+
 static void pit_reinjection(void)
 {
 	unsigned int i, n = 0;
@@ -1400,6 +1486,7 @@ static const struct { void (*run)(void); const char *what; } rules[] = {
 	RULE(pic_save, "PIC: save and restore"),
 	RULE(ioapic_edge, "IOAPIC: edges"),
 	RULE(ioapic_level, "IOAPIC: levels and remote IRR"),
+	RULE(ioapic_polarity, "IOAPIC: polarity"),
 	RULE(ioapic_save, "IOAPIC: save and restore"),
 	RULE(lapic_priorities, "LAPIC: priorities, TPR and EOI"),
 	RULE(lapic_registers, "LAPIC: registers"),
@@ -1416,6 +1503,7 @@ static const struct { void (*run)(void); const char *what; } rules[] = {
 	RULE(ipi_map_is_the_rule, "IPI: the APIC map is a shortcut of the rule"),
 	RULE(pit_one_shot, "PIT: one-shot"),
 	RULE(pit_periodic, "PIT: periodic"),
+	RULE(pit_all_modes, "PIT: each of its modes"),
 	RULE(pit_reinjection, "PIT: re-injection"),
 	RULE(pit_read_back, "PIT: latches and read-back"),
 	RULE(pit_speaker, "PIT: gate and speaker"),
