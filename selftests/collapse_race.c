@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <glob.h>
 
+#include "lib/debugfs.h"
 #include "lib/module.h"
 #include "lib/random.h"
 #include "lib/test.h"
@@ -35,6 +36,8 @@ static bool write_file(const char *path, const char *text)
 		close(fd);
 	return done;
 }
+
+WITH_TLB_DEBUG
 
 #define NEED_WORKER() do {							\
 	if (access(DELAY, W_OK) || access(DEBUGFS, F_OK))			\

@@ -20,6 +20,7 @@
 #include <sys/swap.h>
 #include <sys/wait.h>
 
+#include "lib/debugfs.h"
 #include "lib/random.h"
 #include "lib/test.h"
 
@@ -34,6 +35,8 @@
 #define SLOT	1
 #define CPUS	3
 #define TESTS	6
+
+WITH_TLB_DEBUG
 
 #define RING_ENTRIES	1024
 #define RING_BYTES	(RING_ENTRIES * sizeof(struct kvm_dirty_gfn))

@@ -17,6 +17,8 @@
 #define SIZE		(PAGES * PAGE_SIZE)
 #define SLOT		1
 
+WITH_TLB_DEBUG
+
 /* ---- a guest that writes and verifies for as long as it is told to ---- */
 
 static volatile u64 rounds;

@@ -11,7 +11,9 @@
 #define HC_KICK_CPU		5
 #define HC_SEND_IPI		10
 #define HC_SCHED_YIELD		11
+#define HC_MAP_GPA_RANGE	12
 #define HC_ENOSYS		(-1000l)
+#define HC_EINVAL		(-22l)
 
 #define MSR_STEAL		0x4b564d03
 #define MSR_PV_EOI		0x4b564d04
@@ -70,6 +72,49 @@ static bool offered(int feature)
 
 	free(c);
 	return ret;
+}
+
+/* ---- KVM_HC_MAP_GPA_RANGE is user space's, if it asked for it (KVM_CAP_EXIT_HYPERCALL) ---- */
+
+#define RANGE	0x12345000ul
+#define PAGES	3
+#define ATTRS	0x11
+#define RESULT	0x1122334455667788l
+
+static __guest void guest_range(u64 asked)
+{
+	if (!asked) {
+		GUEST_ASSERT_EQ(HC_ENOSYS, hypercall(HC_MAP_GPA_RANGE, RANGE, PAGES, ATTRS, 0));
+		return;
+	}
+	GUEST_ASSERT_EQ(RESULT, hypercall(HC_MAP_GPA_RANGE, RANGE, PAGES, ATTRS, 0));
+	GUEST_ASSERT_EQ(HC_EINVAL, hypercall(HC_MAP_GPA_RANGE, RANGE + 1, PAGES, ATTRS, 0));
+	GUEST_ASSERT_EQ(HC_EINVAL, hypercall(HC_MAP_GPA_RANGE, RANGE, 0, ATTRS, 0));
+	GUEST_ASSERT_EQ(HC_EINVAL, hypercall(HC_MAP_GPA_RANGE, RANGE, ~0ul, ATTRS, 0));
+}
+
+TEST(map_gpa_range)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_EXIT_HYPERCALL, .args[0] = 1 << HC_MAP_GPA_RANGE,
+	};
+	struct vm *vm = make_vm();
+	struct vcpu *vcpu = vcpu_create(make_vm(), 0, guest_range, false);
+
+	EXPECT_EQ(1 << HC_MAP_GPA_RANGE, check_extension(KVM_CAP_EXIT_HYPERCALL));
+	vcpu_run_done(vcpu);
+	do_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+	cap.args[0] = 1 << HC_SEND_IPI;
+	EXPECT_EQ(EINVAL, ioctl_errno(vm->fd, KVM_ENABLE_CAP, &cap));
+	vcpu = vcpu_create(vm, 0, guest_range, true);
+	vcpu_run_exit(vcpu, KVM_EXIT_HYPERCALL);
+	EXPECT_EQ(HC_MAP_GPA_RANGE, vcpu->run->hypercall.nr);
+	EXPECT_EQ(RANGE, vcpu->run->hypercall.args[0]);
+	EXPECT_EQ(PAGES, vcpu->run->hypercall.args[1]);
+	EXPECT_EQ(ATTRS, vcpu->run->hypercall.args[2]);
+	EXPECT_EQ(1, vcpu->run->hypercall.longmode);
+	vcpu->run->hypercall.ret = RESULT;
+	vcpu_run_done(vcpu);
 }
 
 /* ---- KVM_HC_KICK_CPU ends a HLT that no interrupt could ---- */

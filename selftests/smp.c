@@ -148,6 +148,51 @@ TEST(init_while_running)
 	EXPECT_EQ(SIPI_PAGE << 12, vcpu_sregs(ap).cs.base);
 }
 
+/*
+ * What a SIPI and an INIT do in each state: SDM vol. 3, 9.4.4. The boot processor waits for no
+ * SIPI, and neither does who runs or sleeps.
+ */
+static __guest void guest_sends_one(u64 icr)
+{
+	xapic_enable();
+	send(1, icr);
+}
+
+static u32 state_after(u32 state, u64 icr)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *sender = vcpu_create(vm, 0, guest_sends_one, icr);
+	struct vcpu *target = vcpu_create(vm, 1, NULL, 0);
+	struct kvm_mp_state mp = { state };
+
+	do_ioctl(target->fd, KVM_SET_MP_STATE, &mp);
+	vcpu_run_done(sender);
+	do_ioctl(target->fd, KVM_GET_MP_STATE, &mp);
+	vm_free(vm);
+	return mp.mp_state;
+}
+
+TEST(init_or_sipi_in_each_state)
+{
+	static const struct { u32 state, sipi; } rows[] = {
+		{ KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_RUNNABLE },
+		{ KVM_MP_STATE_HALTED, KVM_MP_STATE_HALTED },
+		{ KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_UNINITIALIZED },
+		{ KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE },
+		{ KVM_MP_STATE_SIPI_RECEIVED, KVM_MP_STATE_RUNNABLE },
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		EXPECT_EQ(rows[i].sipi, state_after(rows[i].state, 0x4600 | SIPI_PAGE)) {
+			TH_LOG("a SIPI in state %u", rows[i].state);
+		}
+		EXPECT_EQ(KVM_MP_STATE_INIT_RECEIVED, state_after(rows[i].state, 0x4500)) {
+			TH_LOG("an INIT in state %u", rows[i].state);
+		}
+	}
+}
+
 /* ---- IPIs ---- */
 
 static __guest void cpu_init(void)

@@ -82,3 +82,8 @@ int module_parameter_set(const char *name, const char *value)
 	fprintf(f, "%s\n", value);
 	return fclose(f) ? errno : 0;
 }
+
+void tlb_debug(bool on)
+{
+	module_parameter_set("tlb_debug", on ? "1" : "0");
+}

@@ -19,6 +19,22 @@ void mmu_collapse_now(void);
 /* Of the module; 0 if it is there, or errno. */
 int module_parameter_set(const char *name, const char *value);
 
+void tlb_debug(bool on);
+
+/*
+ * For a program whose every entry shall be checked for the TLB protocol's invariant. What the check
+ * finds is in the kernel's log, where it fails the run.
+ */
+#define WITH_TLB_DEBUG								\
+	static __attribute__((constructor)) void tlb_debug_on(void)		\
+	{									\
+		tlb_debug(true);						\
+	}									\
+	static __attribute__((destructor)) void tlb_debug_off(void)		\
+	{									\
+		tlb_debug(false);						\
+	}
+
 #define NEED_MMU_DEBUGFS() do {						\
 	if (mmu_stat("faults") < 0)					\
 		SKIP(return, "only minikvm, with debugfs, tells of its MMU"); \
