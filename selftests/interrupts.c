@@ -649,6 +649,53 @@ TEST(priorities)
 	vcpu_run_done(vcpu);
 }
 
+/* ---- errors: SDM vol. 3, 11.5.3 ---- */
+
+static __guest u32 read_esr(void)
+{
+	xapic_write(0x280, 0);
+	return xapic_read(0x280);
+}
+
+static __guest void guest_errors(void)
+{
+	guest_handlers[0xe1] = apic_interrupt;
+	eoi_at_once = true;
+	xapic_enable();
+	xapic_write(0x370, 0xe1);
+	sti();
+	GUEST_ASSERT_EQ(0, read_esr());
+	/* A vector below 16, to itself: sent, received, and told once. */
+	xapic_write(0x300, 0x40005);
+	xapic_write(0x300, 0x40005);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(1, interrupts);
+	GUEST_ASSERT_EQ(0xe1, last_vector);
+	GUEST_ASSERT_EQ(0, xapic_read(0x200) & 0xffff);
+	GUEST_ASSERT_EQ(0x60, read_esr());
+	GUEST_ASSERT_EQ(0, read_esr());
+	/* No such register. */
+	xapic_read(0x3a0);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(2, interrupts);
+	GUEST_ASSERT_EQ(0x80, read_esr());
+	/* Masked: nothing but the register tells. */
+	xapic_write(0x370, 0x100e1);
+	xapic_write(0x3a0, 0);
+	asm volatile("nop");
+	GUEST_ASSERT_EQ(2, interrupts);
+	GUEST_ASSERT_EQ(0x80, read_esr());
+}
+
+TEST(apic_errors)
+{
+	struct vm *vm = vm_create(VM_IRQCHIP);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_errors, 0);
+
+	SKIP_ON_STOCK("detects no errors of a LAPIC's");
+	vcpu_run_done(vcpu);
+}
+
 /* An interrupt that is under delivery when a page of it is missing is not lost. */
 static __guest void guest_delivery(void)
 {

@@ -220,14 +220,30 @@ static u32 lapic_value(u32 reg)
 	/* On SVM KVM loses what CR8 has no room for. */
 	case 0x80: return (one_in(2) ? below(256) : 0) & (host_is_intel() ? 0xff : 0xf0);
 	case 0x300: return no_smi(value());
+	/* KVM detects no errors. */
+	case 0x370: return 0x10000 | value();
 	default: return value();
 	}
 }
 
-/* Of what can't be read KVM tells what was read before. */
+/*
+ * Of what can't be read KVM tells what was read before. Nor does it detect errors: a vector below 16
+ * is in its IRR, and in TMR.
+ */
 static bool lapic_can_read(u32 reg)
 {
-	return reg != 0x90 && reg != 0xb0 && reg != 0xc0 && reg != 0x2f0 && reg < 0x3f0;
+	switch (reg) {
+	case 0x90:
+	case 0xb0:
+	case 0xc0:
+	case 0x180:
+	case 0x200:
+	case 0x280:
+	case 0x2f0:
+		return false;
+	default:
+		return reg < 0x3f0;
+	}
 }
 
 static void lapic(struct code *c)

@@ -680,6 +680,88 @@ static void lapic_registers(void)
 	CHECK(lapic_mmio_read(&vcpus[0], 0xfed00000, 4, &value) == -EOPNOTSUPP);
 }
 
+#define SENT_ILLEGAL		0x20
+#define RECEIVED_ILLEGAL	0x40
+#define ILLEGAL_REGISTER	0x80
+
+static void forget_irr(unsigned int cpu)
+{
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		lapic_set_reg(vcpus[cpu].arch.lapic, APIC_IRR + i * 16, 0);
+}
+
+/* ESR, and whether its interrupt has come since. */
+static u32 errors(unsigned int cpu, bool *told)
+{
+	*told = in_bank(cpu, APIC_IRR, 0xe1);
+	apic_write_on(cpu, APIC_ESR, 0);
+	forget_irr(cpu);
+	return apic_read_on(cpu, APIC_ESR);
+}
+
+static void lapic_errors(void)
+{
+	struct kvm_lapic_state state;
+	u32 word = 0;
+	bool told;
+
+	machine(2);
+	apic_enable(0);
+	apic_enable(1);
+	apic_write_on(0, APIC_LVTERR, 0xe1);
+	apic_write_on(1, APIC_LVTERR, 0xe1);
+	CHECK(errors(0, &told) == 0 && !told);
+	/* To another: one has sent it, one has received it, and nobody is interrupted by it. */
+	apic_write(APIC_ICR2, 1u << 24);
+	apic_write(APIC_ICR, 0x400f);
+	CHECK(!in_bank(1, APIC_IRR, 0x0f));
+	CHECK(apic_read(APIC_ESR) == 0);		/* not before it is written */
+	CHECK(errors(0, &told) == SENT_ILLEGAL && told);
+	CHECK(errors(0, &told) == 0 && !told);
+	CHECK(errors(1, &told) == RECEIVED_ILLEGAL && told);
+	/* To itself; told once. NMI and INIT have no vector. */
+	apic_write(APIC_ICR, 0x44003);
+	CHECK(in_bank(0, APIC_IRR, 0xe1));
+	forget_irr(0);
+	apic_write(APIC_ICR, 0x44003);
+	CHECK(!in_bank(0, APIC_IRR, 0xe1));
+	CHECK(errors(0, &told) == (SENT_ILLEGAL | RECEIVED_ILLEGAL));
+	apic_write(APIC_ICR, 0x4400);
+	CHECK(errors(0, &told) == 0 && !told);
+	/* By an entry of LVT, the error's own among them, which is not told then. */
+	apic_write(APIC_LVT1, 0x05);
+	CHECK(lapic_local(&vcpus[0], APIC_LVT1));
+	CHECK(errors(0, &told) == RECEIVED_ILLEGAL && told);
+	apic_write(APIC_LVTERR, 0x05);
+	CHECK(lapic_local(&vcpus[0], APIC_LVT1));
+	CHECK(errors(0, &told) == RECEIVED_ILLEGAL && !told);
+	apic_write(APIC_LVTERR, 0x100e1);
+	CHECK(lapic_local(&vcpus[0], APIC_LVT1));
+	CHECK(errors(0, &told) == RECEIVED_ILLEGAL && !told);
+	/* Registers that are not there. */
+	apic_write(APIC_LVTERR, 0xe1);
+	CHECK(lapic_mmio_read(&vcpus[0], 0xfee00040, 4, &word) == 0);
+	CHECK(errors(0, &told) == ILLEGAL_REGISTER && told);
+	CHECK(lapic_mmio_write(&vcpus[0], 0xfee00ff0, 4, &word) == 0);
+	CHECK(errors(0, &told) == ILLEGAL_REGISTER && told);
+	CHECK(lapic_mmio_read(&vcpus[0], 0xfee000b0, 4, &word) == 0);
+	CHECK(errors(0, &told) == 0 && !told);
+	/* What is noted, and not shown yet, migrates. */
+	apic_write(APIC_ICR, 0x44003);
+	lapic_get_state(&vcpus[0], &state);
+	*(u32 *)(state.regs + 0x290) |= 0xff00;
+	CHECK(!lapic_set_state(&vcpus[1], &state));
+	CHECK(errors(1, &told) == (SENT_ILLEGAL | RECEIVED_ILLEGAL) && told);
+	/* x2APIC: by the self-IPI register, too. */
+	CHECK(!lapic_set_base(&vcpus[0], 0xfee00000 | 3 << 10, true));
+	CHECK(!lapic_x2apic_write(&vcpus[0], 0x83f, 0x02));
+	CHECK(lapic_x2apic_write(&vcpus[0], 0x828, 1) == 1);
+	CHECK(!lapic_x2apic_write(&vcpus[0], 0x828, 0));
+	CHECK(lapic_reg(vcpus[0].arch.lapic, APIC_ESR) == (SENT_ILLEGAL | RECEIVED_ILLEGAL));
+}
+
 static u64 base_of(unsigned int cpu)
 {
 	return vcpus[cpu].arch.apic_base;
@@ -1490,6 +1572,7 @@ static const struct { void (*run)(void); const char *what; } rules[] = {
 	RULE(ioapic_save, "IOAPIC: save and restore"),
 	RULE(lapic_priorities, "LAPIC: priorities, TPR and EOI"),
 	RULE(lapic_registers, "LAPIC: registers"),
+	RULE(lapic_errors, "LAPIC: errors"),
 	RULE(lapic_modes, "LAPIC: modes and IA32_APIC_BASE"),
 	RULE(lapic_init_sipi, "LAPIC: INIT and SIPI"),
 	RULE(lapic_save, "LAPIC: save and restore"),

@@ -409,5 +409,8 @@ void lapic_send_icr(struct lapic *apic, u32 low, u32 dest)
 		.assert = low & APIC_INT_ASSERT,
 	};
 
+	if ((msg.delivery == APIC_DM_FIXED >> 8 || msg.delivery == APIC_DM_LOWEST >> 8) &&
+	    lapic_vector_illegal(msg.vector))
+		lapic_error(apic, LAPIC_SENT_ILLEGAL);
 	lapic_deliver(apic->vcpu->vm, apic, &msg);
 }

@@ -239,10 +239,54 @@ static void drop_arrivals(struct lapic *apic)
 		drop(apic->vcpu->arch.posted);
 }
 
+/*
+ * Errors (SDM vol. 3, 11.5.3)
+ */
+
+/* In the page, since they migrate; the register is a reserved one, which nobody can read. */
+static unsigned long *errors_noted(struct lapic *apic)
+{
+	return apic->regs + APIC_ERRORS_NOTED;
+}
+
+/**
+ * lapic_error() - an error was detected
+ * @apic:	that has detected it
+ * @error:	bit of ESR
+ *
+ * The first one since ESR was last written is told by LVT's error entry.
+ *
+ * Context: any but NMI.
+ */
+void lapic_error(struct lapic *apic, enum lapic_error error)
+{
+	bool armed = !READ_ONCE(*errors_noted(apic));
+
+	set_bit(error, errors_noted(apic));
+	if (armed)
+		lapic_local(apic->vcpu, APIC_LVTERR);
+}
+
+/* Whatever is written: what was noted is shown, and nothing is noted. */
+static void write_esr(struct lapic *apic)
+{
+	u32 esr = 0;
+	int error;
+
+	for (error = LAPIC_SENT_ILLEGAL; error <= LAPIC_ILLEGAL_REGISTER; error++)
+		esr |= test_and_clear_bit(error, errors_noted(apic)) << error;
+	lapic_set_reg(apic, APIC_ESR, esr);
+}
+
 static bool accept_fixed(struct lapic *apic, const struct apic_msg *msg)
 {
 	if ((msg->level && !msg->assert) || !lapic_sw_enabled(apic))
 		return false;
+	/* It has arrived, but IRR has no bit for it. */
+	if (lapic_vector_illegal(msg->vector)) {
+		lapic_error(apic, LAPIC_RECEIVED_ILLEGAL);
+		return true;
+	}
 	arrive(apic, msg->vector, msg->level);
 	return true;
 }
@@ -609,8 +653,10 @@ static int mode_reg_write(struct lapic *apic, unsigned int offset, u32 value)
 			lapic_set_reg(apic, APIC_ICR2, value & 0xff000000);
 		return x2apic ? -EINVAL : 0;
 	case APIC_ESR:
-		/* KVM's APIC detects no errors: the register is always 0. */
-		return x2apic && value ? -EINVAL : 0;
+		if (x2apic && value)
+			return -EINVAL;
+		write_esr(apic);
+		return 0;
 	case APIC_SELF_IPI:
 		if (x2apic)
 			lapic_send_icr(apic, APIC_DEST_SELF | (value & APIC_VECTOR_MASK), 0);
@@ -741,6 +787,16 @@ int lapic_x2apic_write(struct vcpu *vcpu, u32 msr, u64 value)
 	       lapic_msr_write(vcpu, (msr - MSR_X2APIC_FIRST) << 4, value);
 }
 
+/* Registers that are there, if not to be read: of the others, an access is an error. */
+#define REGS_THERE \
+	(REGS_READABLE | REG_BIT(APIC_EOI) | REG_BIT(APIC_RRR) | REG_BIT(APIC_LVTCMCI))
+
+static void note_illegal_register(struct lapic *apic, unsigned int offset)
+{
+	if (offset > APIC_TDCR || !(REGS_THERE & REG_BIT(offset)))
+		lapic_error(apic, LAPIC_ILLEGAL_REGISTER);
+}
+
 /*
  * Is @gpa in the APIC's page? Then @answers says whether the APIC is there: in
  * the other modes the page is a hole, whose accesses KVM swallows unless user
@@ -776,6 +832,8 @@ int lapic_mmio_read(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
 	if (mmio_claim(vcpu, gpa, &answers))
 		return -EOPNOTSUPP;
 	memset(data, answers ? 0 : 0xff, len);
+	if (answers)
+		note_illegal_register(vcpu->arch.lapic, offset);
 	if (answers && (offset & 0xf) + len <= 4 &&
 	    !reg_read(vcpu->arch.lapic, offset & ~0xf, &value))
 		memcpy(data, (void *)&value + (offset & 0xf), len);
@@ -801,6 +859,8 @@ int lapic_mmio_write(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void 
 
 	if (mmio_claim(vcpu, gpa, &answers))
 		return -EOPNOTSUPP;
+	if (answers)
+		note_illegal_register(vcpu->arch.lapic, offset);
 	if (answers && len == 4 && !(offset & 0xf)) {
 		memcpy(&value, data, sizeof(value));
 		reg_write(vcpu->arch.lapic, offset, value);
@@ -982,6 +1042,7 @@ int lapic_set_state(struct vcpu *vcpu, const struct kvm_lapic_state *s)
 	lapic_timer_stop(apic);
 	drop_arrivals(apic);
 	memcpy(apic->regs, s->regs, LAPIC_STATE_SIZE);
+	*errors_noted(apic) &= LAPIC_ERRORS;
 	/* Neither is writable there, and 8 bits of an image can't hold each id. */
 	if (lapic_is_x2apic(apic))
 		set_ids(apic);

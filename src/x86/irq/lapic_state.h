@@ -5,6 +5,7 @@
  * Everybody else includes lapic.h.
  *
  * Who may touch what:
+ *  - the errors noted: anybody, atomically;
  *  - arrived, posted, TMR: anybody, atomically, in any context but NMI; what is there
  *    the vCPU alone takes, or the CPU that is in its guest, and puts it into IRR;
  *  - timer.pending: set by the timer's callback, taken by the vCPU;
@@ -22,6 +23,22 @@
 #include <asm/msr-index.h>
 #include <minikvm/vcpu.h>
 #include "x86/irq/lapic.h"
+
+/* Bits of ESR. What is noted there comes into it when it is written. */
+enum lapic_error {
+	LAPIC_SENT_ILLEGAL	= 5,
+	LAPIC_RECEIVED_ILLEGAL,
+	LAPIC_ILLEGAL_REGISTER,
+};
+
+#define LAPIC_ERRORS		0xe0
+#define APIC_ERRORS_NOTED	0x290
+
+/* 0 to 15 are exceptions. */
+static inline bool lapic_vector_illegal(unsigned int vector)
+{
+	return vector < 16;
+}
 
 struct lapic_timer {
 	struct hrtimer hrtimer;		/* its expiry is the timer's, whoever watches for it */
@@ -101,6 +118,7 @@ int lapic_bank_highest(const struct lapic *apic, unsigned int bank);	/* -1: none
 u32 lapic_version(struct lapic *apic);
 bool lapic_readable(struct lapic *apic, unsigned int offset);
 void lapic_collect(struct lapic *apic);		/* what has arrived, into IRR */
+void lapic_error(struct lapic *apic, enum lapic_error error);
 
 /* The highest vector in ISR, or -1. */
 static inline int lapic_in_service(const struct lapic *apic)
