@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Raw mode of the user's terminal. The one saved state here is global because a
- * crash handler has to find it.
+ * signal handler has to find it.
  */
 #include "term.h"
 
@@ -28,20 +28,27 @@ void term_restore(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
-static void crash(int signal_number)
+static void end(int signal_number)
 {
 	term_restore();
 	/* SA_RESETHAND has put the default action back. */
 	raise(signal_number);
 }
 
-static void catch_crashes(void)
-{
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP };
-	struct sigaction action = { .sa_handler = crash, .sa_flags = SA_RESETHAND | SA_NODEFER };
+/* Crashes, and whatever else ends a program that expects no such signal. */
+static const int ends[] = {
+	SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS,
+	SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ, SIGPOLL, SIGPWR, SIGSTKFLT, SIGUSR2,
+};
 
-	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-		sigaction(crashes[i], &action, NULL);
+static void catch_ends(void)
+{
+	struct sigaction action = { .sa_handler = end, .sa_flags = SA_RESETHAND | SA_NODEFER };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaction(ends[i], &action, NULL);
+	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
+		sigaction(i, &action, NULL);
 }
 
 void term_raw(void)
@@ -55,7 +62,7 @@ void term_raw(void)
 	if (!once) {
 		once = true;
 		atexit(term_restore);
-		catch_crashes();
+		catch_ends();
 	}
 	cfmakeraw(&settings);
 	raw = 1;

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Unit tests of what in minivmm is pure: command line, kernel image checks,
- * memory map, boot memory, ACPI tables, CPUID, ports, UART, Ctrl-a. Prints TAP;
- * exit status 1 if a test failed.
+ * memory map, boot memory, ACPI tables, CPUID, ports, UART, Ctrl-a; and that the
+ * terminal is put back whatever ends the program. Prints TAP; exit status 1 if a
+ * test failed.
  */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/serial_reg.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "acpi.h"
 #include "boot.h"
@@ -555,6 +563,75 @@ static void test_escape(void)
 	check_escape("\1\1x", "x", false);
 }
 
+/* What minivmm answers by itself, and what does not end a program. */
+static bool ends_by_default(int signal_number)
+{
+	switch (signal_number) {
+	case SIGINT: case SIGTERM: case SIGHUP: case SIGQUIT: case SIGTSTP: case SIGUSR1: case SIGPIPE:
+	case SIGKILL: case SIGSTOP: case SIGTTIN: case SIGTTOU:
+	case SIGCONT: case SIGCHLD: case SIGURG: case SIGWINCH:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* A process with @terminal as its standard input, which it makes raw, and which then ends. */
+static int end_in_raw_mode(int terminal, int signal_number)
+{
+	struct rlimit no_core = { 0, 0 };
+	struct termios now;
+	int status;
+
+	fflush(stdout);
+	if (!fork()) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		dup2(terminal, STDIN_FILENO);
+		term_raw();
+		if (tcgetattr(STDIN_FILENO, &now) || (now.c_lflag & (ICANON | ECHO)))
+			_exit(1);
+		if (signal_number)
+			raise(signal_number);
+		exit(0);
+	}
+	wait(&status);
+	return status;
+}
+
+static void check_terminal(int terminal, int signal_number)
+{
+	struct termios before = { 0 }, after = { 0 };
+	int status;
+
+	tcgetattr(terminal, &before);
+	status = end_in_raw_mode(terminal, signal_number);
+	tcgetattr(terminal, &after);
+	if (memcmp(&before, &after, sizeof(before)) || status != signal_number)
+		printf("# signal %d, status %#x\n", signal_number, status);
+	CHECK(!memcmp(&before, &after, sizeof(before)));
+	CHECK(status == signal_number);
+	tcsetattr(terminal, TCSANOW, &before);
+}
+
+static void test_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), terminal = -1;
+
+	if (master >= 0 && !grantpt(master) && !unlockpt(master))
+		terminal = open(ptsname(master), O_RDWR | O_NOCTTY);
+	CHECK(terminal >= 0);
+	if (terminal < 0)
+		return;
+	check_terminal(terminal, 0);
+	for (int i = 1; i <= SIGRTMAX; i++) {
+		/* Those between are libc's own. */
+		if (ends_by_default(i) && (i < 32 || i >= SIGRTMIN))
+			check_terminal(terminal, i);
+	}
+	close(terminal);
+	close(master);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -573,6 +650,7 @@ static const struct {
 	{ "UART: output and its interrupt", test_uart_output },
 	{ "UART: input and its interrupt", test_uart_input },
 	{ "terminal: Ctrl-a", test_escape },
+	{ "terminal: as it was, whatever ends minivmm", test_terminal },
 };
 
 int main(void)
