@@ -120,18 +120,95 @@ bool vcpu_yield_to(struct vcpu *target);
 bool vcpu_yield_to_any(struct vcpu *vcpu);
 int halt_poll_enable(struct vm *vm, u64 ns);
 
-/* Supplied by the architecture. */
+/* --- Supplied by the architecture. --- */
+
+/**
+ * arch_vcpu_size() - bytes of a vCPU: struct vcpu comes first
+ */
 size_t arch_vcpu_size(void);
-int arch_vcpu_precreate(struct vm *vm, unsigned int id);	/* vm->lock held */
+
+/**
+ * arch_vcpu_precreate() - may the VM have this vCPU?
+ * @vm:	the VM
+ * @id:	the user's number for it
+ *
+ * Context: vm->lock held. Return: 0, or -EINVAL for an id or a count out of range.
+ */
+int arch_vcpu_precreate(struct vm *vm, unsigned int id);
+
+/**
+ * arch_vcpu_create() - the architecture's part of a new vCPU, as after a reset
+ * @vcpu: zeroed, but for what the core has in it; nobody knows it yet
+ *
+ * Context: sleeps; vm->lock held. Return: 0, or an errno, with nothing to undo.
+ */
 int arch_vcpu_create(struct vcpu *vcpu);
+
+/**
+ * arch_vcpu_postcreate() - a vCPU is among those of its VM now
+ * @vcpu: the vCPU
+ *
+ * Context: sleeps; vm->lock and vcpu->lock held.
+ */
 void arch_vcpu_postcreate(struct vcpu *vcpu);
+
+/**
+ * arch_vcpu_destroy() - free what arch_vcpu_create(), and ioctls since, have made
+ * @vcpu: one that nobody can reach any more
+ */
 void arch_vcpu_destroy(struct vcpu *vcpu);
-void arch_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
-void arch_vcpu_put(struct vcpu *vcpu);			/* preemption off */
+
+/**
+ * arch_vcpu_load() - a vCPU's thread, and with it the vCPU, comes to a CPU
+ * @vcpu:	the vCPU
+ * @cpu:	this CPU
+ *
+ * Context: preemption off.
+ */
+void arch_vcpu_load(struct vcpu *vcpu, int cpu);
+
+/**
+ * arch_vcpu_put() - and leaves it
+ * @vcpu: the vCPU
+ *
+ * Context: preemption off.
+ */
+void arch_vcpu_put(struct vcpu *vcpu);
+
 int arch_vcpu_run(struct vcpu *vcpu);
+
+/**
+ * arch_vcpu_runnable() - is there a reason for a vCPU that sleeps to wake?
+ * @vcpu: the vCPU
+ *
+ * Context: the vCPU's thread; its state may be any that a sleeper has: takes no sleeping lock.
+ */
 bool arch_vcpu_runnable(struct vcpu *vcpu);
-bool arch_vcpu_may_poll(struct vcpu *vcpu);	/* it is worth the CPU's time */
+
+/**
+ * arch_vcpu_may_poll() - is a sleep that may be short worth the CPU's time?
+ * @vcpu: the vCPU, about to sleep
+ */
+bool arch_vcpu_may_poll(struct vcpu *vcpu);
+
+/**
+ * arch_vcpu_ioctl() - an ioctl of a vCPU that the core has no row for
+ * @vcpu:	the vCPU
+ * @cmd:	its number
+ * @raw:	its argument
+ *
+ * Context: sleeps; vcpu->lock held, the vCPU loaded. Return: 0, or an errno: -ENOTTY if there is
+ * no such ioctl.
+ */
 long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
+
+/**
+ * arch_vcpu_mmap_page() - a page of the vCPU's fd that is the architecture's
+ * @vcpu:	the vCPU
+ * @pgoff:	which
+ *
+ * Return: the page, or NULL: there is none.
+ */
 struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff);
 extern const unsigned int arch_vcpu_mmap_pages;
 /* The part of struct vcpu that guest memory is copied to and from directly. */

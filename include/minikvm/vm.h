@@ -95,14 +95,66 @@ static inline struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
 #define vm_for_each_vcpu(i, vcpu, vm) \
 	for ((i) = 0; ((vcpu) = vm_vcpu((vm), (i))); (i)++)
 
-/* Supplied by the architecture; called under no lock unless said so. */
+/* --- Supplied by the architecture; called under no lock unless said so. --- */
+
+/**
+ * arch_vm_size() - bytes of a VM: struct vm comes first
+ */
 size_t arch_vm_size(void);
+
+/**
+ * arch_vm_init() - the architecture's part of a new VM
+ * @vm:		zeroed, but for what the core has in it
+ * @type:	the argument of KVM_CREATE_VM
+ *
+ * Context: sleeps. Return: 0, or an errno, with nothing to undo: -EINVAL for a type that is none.
+ */
 int arch_vm_init(struct vm *vm, unsigned long type);
-void arch_vm_pre_destroy(struct vm *vm);	/* vCPUs are still there */
-void arch_vm_destroy(struct vm *vm);		/* they are gone */
+
+/**
+ * arch_vm_pre_destroy() - stop all that may still look for a vCPU
+ * @vm: going; its vCPUs are still there
+ */
+void arch_vm_pre_destroy(struct vm *vm);
+
+/**
+ * arch_vm_destroy() - free what arch_vm_init(), and ioctls since, have made
+ * @vm: going; its vCPUs are gone
+ */
+void arch_vm_destroy(struct vm *vm);
+
+/**
+ * arch_vm_has_irqchip() - are interrupts routed in the kernel?
+ * @vm: the VM
+ */
 bool arch_vm_has_irqchip(struct vm *vm);
+
+/**
+ * arch_vm_ioctl() - an ioctl of a VM that the core has no row for
+ * @vm:		the VM
+ * @cmd:	its number
+ * @raw:	its argument
+ *
+ * Context: sleeps. Return: 0, or an errno: -ENOTTY if there is no such ioctl.
+ */
 long arch_vm_ioctl(struct vm *vm, unsigned int cmd, unsigned long raw);
-long arch_vm_check_extension(struct vm *vm, long ext);	/* @vm may be NULL */
+
+/**
+ * arch_vm_check_extension() - KVM_CHECK_EXTENSION of what the core does not know
+ * @vm:		the VM that is asked, or NULL for the device
+ * @ext:	KVM_CAP_*
+ *
+ * Return: 0 for no, else what the capability says yes with.
+ */
+long arch_vm_check_extension(struct vm *vm, long ext);
+
+/**
+ * arch_vm_enable_cap() - KVM_ENABLE_CAP of what the core does not know
+ * @vm:		the VM
+ * @cap:	which, and its arguments
+ *
+ * Context: sleeps. Return: 0, or an errno: -EINVAL if it can't be enabled, or not so.
+ */
 long arch_vm_enable_cap(struct vm *vm, const struct kvm_enable_cap *cap);
 
 #endif

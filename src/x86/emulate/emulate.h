@@ -356,7 +356,7 @@ struct emul {
 	u8 fetched;
 	struct emul_insn insn;
 
-	/* What the instruction has done so far; copied to the above when it is complete. */
+	/* private: what the instruction has done so far; copied to the above when it is complete */
 	u64 new_gpr[16];
 	u64 new_rip;
 	u64 new_rflags;
