@@ -22,18 +22,15 @@ static const struct { u32 index; const char *name; } msrs[] = {
 	{ 0xc0000083, "CSTAR" }, { 0xc0000084, "FMASK" }, { 0xc0000103, "TSC_AUX" },
 };
 
-static int host_msrs_open(void)
+static int msrs_of_this_cpu(void)
 {
-	const char *path = "/dev/cpu/0/msr";
 	cpu_set_t cpu0;
 
 	CPU_ZERO(&cpu0);
 	CPU_SET(0, &cpu0);
 	if (sched_setaffinity(0, sizeof(cpu0), &cpu0))
 		die("sched_setaffinity: %m");
-	if (access(path, F_OK) && !access("/modules/msr.ko", R_OK))
-		module_load_file("/modules/msr.ko", "");
-	return open(path, O_RDONLY | O_CLOEXEC);
+	return host_msrs_open(0, O_RDONLY);
 }
 
 /* One that this CPU has not is 0 at each time. */
@@ -76,7 +73,7 @@ static void run_guest(void)
 TEST(msrs_stay)
 {
 	u64 before[ARRAY_SIZE(msrs)], after;
-	int fd = host_msrs_open(), i;
+	int fd = msrs_of_this_cpu(), i;
 
 	if (fd < 0)
 		SKIP(return, "there is no /dev/cpu/0/msr");

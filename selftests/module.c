@@ -8,11 +8,17 @@
  * ours to unload.)
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
 #include "lib/module.h"
 #include "lib/test.h"
+
+#define MSR_EFER	0xc0000080
+#define EFER_SVME	(1u << 12)
+#define MSR_VM_CR	0xc0010114
+#define VM_CR_SVMDIS	(1u << 4)
 
 /* "In use": EWOULDBLOCK is delete_module()'s own word for it, EBUSY a module's. */
 #define EXPECT_IN_USE() do {							\
@@ -149,6 +155,87 @@ TEST(other_hypervisor)
 	close(kvm);
 	unload_stock();
 	ASSERT_EQ(0, module_load(module_args()));
+	EXPECT_TRUE(module_device_appears());
+	run_a_vm();
+}
+
+static u64 get_msr(int fd, u32 msr)
+{
+	u64 value;
+
+	if (pread(fd, &value, sizeof(value), msr) != sizeof(value))
+		die("MSR %#x: %m", msr);
+	return value;
+}
+
+static void change_msr(int fd, u32 msr, u64 clear, u64 set)
+{
+	u64 value = (get_msr(fd, msr) & ~clear) | set;
+
+	if (pwrite(fd, &value, sizeof(value), msr) != sizeof(value))
+		die("MSR %#x: %m", msr);
+}
+
+static void go_to_cpu0(void)
+{
+	cpu_set_t cpu0;
+
+	CPU_ZERO(&cpu0);
+	CPU_SET(0, &cpu0);
+	if (sched_setaffinity(0, sizeof(cpu0), &cpu0))
+		die("CPU 0: %m");
+}
+
+/* One CPU is enough for a refusal, and a line that names it; none is left in between. */
+TEST(other_hypervisor_on_one_cpu)
+{
+	int fd, r;
+
+	NEED_MODULE();
+	if (host_is_intel())
+		SKIP(return, "VMX is not turned on by an MSR");
+	if (host_cpus() < 2)
+		SKIP(return, "one CPU");
+	fd = host_msrs_open(1, O_RDWR);
+	if (fd < 0)
+		SKIP(return, "there is no /dev/cpu/1/msr");
+	go_to_cpu0();
+	ASSERT_EQ(0, module_unload_soon());
+	change_msr(fd, MSR_EFER, 0, EFER_SVME);
+	r = module_load(module_args());
+	change_msr(fd, MSR_EFER, EFER_SVME, 0);
+	EXPECT_EQ(EBUSY, r);
+	EXPECT_TRUE(host_logged("minikvm: CPU 1 is held by another hypervisor"));
+	if (r)
+		ASSERT_EQ(0, module_load(module_args()));
+	EXPECT_TRUE(module_device_appears());
+	run_a_vm();
+}
+
+/* VMX so disabled is a machine of its own: the test "refused" of scripts/check. */
+TEST(disabled_by_firmware)
+{
+	int fd, r;
+
+	NEED_MODULE();
+	if (host_is_intel())
+		SKIP(return, "the MSR that disables VMX is locked");
+	fd = host_msrs_open(0, O_RDWR);
+	if (fd < 0)
+		SKIP(return, "there is no /dev/cpu/0/msr");
+	go_to_cpu0();
+	ASSERT_EQ(0, module_unload_soon());
+	change_msr(fd, MSR_VM_CR, 0, VM_CR_SVMDIS);
+	if (!(get_msr(fd, MSR_VM_CR) & VM_CR_SVMDIS)) {
+		ASSERT_EQ(0, module_load(module_args()));
+		SKIP(return, "SVM can't be disabled: VM_CR is locked, or QEMU's TCG has none");
+	}
+	r = module_load(module_args());
+	change_msr(fd, MSR_VM_CR, VM_CR_SVMDIS, 0);
+	EXPECT_EQ(EOPNOTSUPP, r);
+	EXPECT_TRUE(host_logged("minikvm: SVM is disabled by the firmware"));
+	if (r)
+		ASSERT_EQ(0, module_load(module_args()));
 	EXPECT_TRUE(module_device_appears());
 	run_a_vm();
 }

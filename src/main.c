@@ -51,7 +51,11 @@ static struct miscdevice dev = {
 	.fops	= &dev_fops,
 };
 
-/* Hotplug threads come here with interrupts on; enabling wants them off. */
+/*
+ * Hotplug threads come here with interrupts on; enabling wants them off. The CPU that loads the
+ * module has been asked by then: what is refused here, at load or when a CPU comes online, is
+ * another one, and nobody else says why.
+ */
 static int enable_cpu(unsigned int cpu)
 {
 	unsigned long flags;
@@ -60,6 +64,10 @@ static int enable_cpu(unsigned int cpu)
 	local_irq_save(flags);
 	r = arch_cpu_enable();
 	local_irq_restore(flags);
+	if (r == -EBUSY)
+		pr_err("CPU %u is held by another hypervisor: stop its guests and unload it\n", cpu);
+	else if (r)
+		pr_err("CPU %u can't run guests: it is not like the others (error %d)\n", cpu, r);
 	return r;
 }
 

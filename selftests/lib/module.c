@@ -111,3 +111,13 @@ void module_reload(const char *args)
 	if (module_load(args) || !module_device_appears())
 		die("the module can't be loaded with '%s'", args);
 }
+
+int host_msrs_open(int cpu, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", cpu);
+	if (access(path, F_OK) && !access("/modules/msr.ko", R_OK))
+		module_load_file("/modules/msr.ko", "");
+	return open(path, flags | O_CLOEXEC);
+}

@@ -18,6 +18,8 @@ int module_unload_soon(void);		/* while it is in use, for a moment: again */
 void module_reload(const char *args);	/* or the test ends */
 bool module_loaded(void);
 bool module_device_appears(void);
+/* A CPU's MSRs, by the kernel's msr.ko: pread() and pwrite() at the MSR's number; -1: none. */
+int host_msrs_open(int cpu, int flags);
 
 #define NEED_MODULE() do {							\
 	if (!module_path())							\
