@@ -155,6 +155,14 @@ u32 vmx_feature_controls(struct vcpu *vcpu, u32 proc2)
 	return proc2;
 }
 
+/* What older CPUs lack, by the name that it has in their data sheets. */
+static const char *lacks(const struct control *c, u32 missing)
+{
+	if (c->offset != offsetof(struct vmx_caps, proc2))
+		return "";
+	return missing & SECONDARY_EXEC_ENABLE_EPT ? ", EPT" : ", unrestricted guest";
+}
+
 /* The low half says what must be 1, the high half what may be: appendix A.2. */
 static int read_control(const struct control *c)
 {
@@ -166,8 +174,8 @@ static int read_control(const struct control *c)
 	missing = c->needed & ~*value;
 	if (!missing)
 		return 0;
-	pr_err("this CPU's VMX lacks what minikvm needs: %s controls %#x\n",
-	       c->name, missing);
+	pr_err("this CPU's VMX lacks what minikvm needs: %s controls %#x%s\n",
+	       c->name, missing, lacks(c, missing));
 	return -EOPNOTSUPP;
 }
 
