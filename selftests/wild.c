@@ -198,6 +198,7 @@ TEST_F(wild, random_code_16)
 static __guest void guest_forbidden(void)
 {
 	u64 cr0 = read_cr0(), cr4 = read_cr4(), cr3 = read_cr3(), i, v;
+	u64 osxsave = (cpuid(1, 0).ecx >> 26 & 1) << 18;
 
 	for (i = 0; i < 64; i++) {
 		TRY("mov %1, %%cr0", , "r"(cr0 | 1ull << i) : "memory");
@@ -211,7 +212,12 @@ static __guest void guest_forbidden(void)
 		TRY("wrmsr", , "c"(0xc0000080), "a"((u32)(0xd00 | 1ull << i)),
 		    "d"((u32)(1ull << i >> 32)) : "memory");
 		TRY("wrmsr", , "c"(0xc0000080), "a"(0xd00), "d"(0) : "memory");
+		/* XCR0 is there with CR4.OSXSAVE; without its lowest bit it is always wrong. */
+		TRY("mov %1, %%cr4", , "r"(cr4 | osxsave) : "memory");
 		TRY("xsetbv", , "c"(0), "a"((u32)(1ull << i)), "d"((u32)(1ull << i >> 32)) : "memory");
+		TRY("xsetbv", , "c"(0), "a"(1 | (u32)(1ull << i)), "d"((u32)(1ull << i >> 32)) : "memory");
+		TRY("xsetbv", , "c"(0), "a"(1), "d"(0) : "memory");
+		TRY("mov %1, %%cr4", , "r"(cr4) : "memory");
 	}
 	/* CR3 above what there is, then back: the mapping is global enough to survive. */
 	for (i = 52; i < 63; i++)
