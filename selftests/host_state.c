@@ -7,7 +7,6 @@
  * The host's are read by the kernel's msr.ko, on the CPU that the vCPU has run on.
  */
 #include <fcntl.h>
-#include <sched.h>
 
 #include "lib/module.h"
 #include "lib/test.h"
@@ -24,12 +23,7 @@ static const struct { u32 index; const char *name; } msrs[] = {
 
 static int msrs_of_this_cpu(void)
 {
-	cpu_set_t cpu0;
-
-	CPU_ZERO(&cpu0);
-	CPU_SET(0, &cpu0);
-	if (sched_setaffinity(0, sizeof(cpu0), &cpu0))
-		die("sched_setaffinity: %m");
+	host_go_to(0);
 	return host_msrs_open(0, O_RDONLY);
 }
 

@@ -8,7 +8,6 @@
  * ours to unload.)
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
@@ -176,15 +175,10 @@ static void change_msr(int fd, u32 msr, u64 clear, u64 set)
 		die("MSR %#x: %m", msr);
 }
 
-static void go_to_cpu0(void)
-{
-	cpu_set_t cpu0;
-
-	CPU_ZERO(&cpu0);
-	CPU_SET(0, &cpu0);
-	if (sched_setaffinity(0, sizeof(cpu0), &cpu0))
-		die("CPU 0: %m");
-}
+#define NEED_MSRS() do {							\
+	if (!host_is_emulated())						\
+		SKIP(return, "this machine is no emulated host: its MSRs stay");	\
+} while (0)
 
 /* One CPU is enough for a refusal, and a line that names it; none is left in between. */
 TEST(other_hypervisor_on_one_cpu)
@@ -192,6 +186,7 @@ TEST(other_hypervisor_on_one_cpu)
 	int fd, r;
 
 	NEED_MODULE();
+	NEED_MSRS();
 	if (host_is_intel())
 		SKIP(return, "VMX is not turned on by an MSR");
 	if (host_cpus() < 2)
@@ -199,7 +194,7 @@ TEST(other_hypervisor_on_one_cpu)
 	fd = host_msrs_open(1, O_RDWR);
 	if (fd < 0)
 		SKIP(return, "there is no /dev/cpu/1/msr");
-	go_to_cpu0();
+	host_go_to(0);
 	ASSERT_EQ(0, module_unload_soon());
 	change_msr(fd, MSR_EFER, 0, EFER_SVME);
 	r = module_load(module_args());
@@ -218,12 +213,13 @@ TEST(disabled_by_firmware)
 	int fd, r;
 
 	NEED_MODULE();
+	NEED_MSRS();
 	if (host_is_intel())
 		SKIP(return, "the MSR that disables VMX is locked");
 	fd = host_msrs_open(0, O_RDWR);
 	if (fd < 0)
 		SKIP(return, "there is no /dev/cpu/0/msr");
-	go_to_cpu0();
+	host_go_to(0);
 	ASSERT_EQ(0, module_unload_soon());
 	change_msr(fd, MSR_VM_CR, 0, VM_CR_SVMDIS);
 	if (!(get_msr(fd, MSR_VM_CR) & VM_CR_SVMDIS)) {

@@ -4,7 +4,6 @@
  * "preempted" flag and the flush that is left for later, and that a guest which
  * is held to its CPUID gets no more than that (Documentation/virt/kvm/x86).
  */
-#include <sched.h>
 
 #include "lib/test.h"
 
@@ -236,17 +235,6 @@ static __guest void guest_yields(void)
 	woken = 1;
 }
 
-/* Both on one CPU, so that either is preempted while the other runs. */
-static void share_one_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		die("sched_setaffinity: %m");
-}
-
 TEST(directed_yield)
 {
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
@@ -258,7 +246,8 @@ TEST(directed_yield)
 
 	if (!offered(FEATURE_PV_SCHED_YIELD))
 		SKIP(return, "no KVM_FEATURE_PV_SCHED_YIELD");
-	share_one_cpu();
+	/* Both on one CPU, so that either is preempted while the other runs. */
+	host_go_to(0);
 	do_ioctl(works->fd, KVM_SET_MP_STATE, &mp);
 	vcpu_run_thread(works, &threads[1]);
 	vcpu_run_thread(yields, &threads[0]);
@@ -464,7 +453,8 @@ TEST(pv_tlb_flush_preempted)
 {
 	if (!offered(FEATURE_PV_TLB_FLUSH))
 		SKIP(return, "KVM_FEATURE_PV_TLB_FLUSH is not offered");
-	share_one_cpu();
+	/* Both on one CPU, so that either is preempted while the other runs. */
+	host_go_to(0);
 	flush_later(false);
 }
 

@@ -59,7 +59,7 @@ static const char *read_file(const char *path)
 /* NULL: it can be suspended. */
 static const char *obstacle(void)
 {
-	if (!getenv("HOST"))
+	if (!host_is_emulated())
 		return "this machine is no emulated host: it stays awake";
 	if (!strstr(read_file("/sys/power/state"), "mem") ||
 	    !strstr(read_file("/sys/power/mem_sleep"), "deep"))

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <cpuid.h>
 #include <fcntl.h>
+#include <sched.h>
 
 #include "lib/vm.h"
 
@@ -65,9 +66,24 @@ bool host_swap_on(void)
 		       "swapon /dev/zram0");
 }
 
+bool host_is_emulated(void)
+{
+	return getenv("HOST");
+}
+
 int host_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+void host_go_to(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("CPU %d: %m", cpu);
 }
 
 #define CGROUP	"/tmp/selftest-cgroup"

@@ -57,7 +57,9 @@ int device_open(void);
 int check_extension(int cap);		/* of the device, not of a VM */
 bool host_is_intel(void);
 bool host_is_tcg(void);			/* QEMU, which emulates some things less well */
+bool host_is_emulated(void);		/* made for tests; else somebody's machine, which stays as it is */
 int host_cpus(void);			/* online now */
+void host_go_to(int cpu);		/* this thread, and those that it makes */
 bool host_swap_on(void);		/* 32 MiB of it, on a host that is there for tests */
 bool cgroup_enter(void);			/* one of its own; false: no memory cgroups, or not root */
 void cgroup_leave(void);
