@@ -24,7 +24,7 @@ static gpa_t page_gpa(const struct hv_tsc_page *page)
  */
 static bool frozen(const struct hv_vm *hv)
 {
-	return hv->tsc_emulation_control && hv->tsc_page.state != TSC_PAGE_GUEST;
+	return READ_ONCE(hv->tsc_emulation_control) && hv->tsc_page.state != TSC_PAGE_GUEST;
 }
 
 static bool up_to_date(struct vm *vm, const struct hv_vm *hv)
@@ -37,15 +37,34 @@ static bool up_to_date(struct vm *vm, const struct hv_vm *hv)
  * hv_time_ref() - reference time now
  * @hv:	the vCPU that wants to know
  *
- * Context: hv_vm.lock held. Return: units of 100 ns.
+ * Timers are armed by it, so it takes no lock.
+ *
+ * Context: does not sleep. Return: units of 100 ns.
  */
 u64 hv_time_ref(struct hv_vcpu *hv)
 {
-	const struct hv_tsc_page *page = &hv->vm->tsc_page;
+	const struct hv_vm *vm = hv->vm;
+	u64 scale, offset;
+	unsigned int seq;
+	bool by_page;
 
-	if (!up_to_date(hv->vcpu->vm, hv->vm))
+	do {
+		seq = read_seqcount_begin(&vm->tsc_seq);
+		by_page = up_to_date(hv->vcpu->vm, vm);
+		scale = vm->tsc_page.scale;
+		offset = vm->tsc_page.offset;
+	} while (read_seqcount_retry(&vm->tsc_seq, seq));
+	if (!by_page)
 		return div_u64(clock_kvmclock_ns(hv->vcpu->vm), 100);
-	return mul_u64_u64_shr(tsc_guest(hv->vcpu, rdtsc()), page->scale, 64) + page->offset;
+	return mul_u64_u64_shr(tsc_guest(hv->vcpu, rdtsc()), scale, 64) + offset;
+}
+
+/* hv_vm.lock is held. */
+static void publish(struct hv_vm *hv, const struct hv_tsc_page *page)
+{
+	write_seqcount_begin(&hv->tsc_seq);
+	hv->tsc_page = *page;
+	write_seqcount_end(&hv->tsc_seq);
 }
 
 /*
@@ -93,46 +112,59 @@ static u32 next_sequence(u32 sequence)
 
 static int make_page(struct vcpu *vcpu, struct hv_vm *hv, u32 sequence)
 {
-	struct hv_tsc_page *page = &hv->tsc_page;
+	struct hv_tsc_page page = hv->tsc_page;
 	struct pvclock_vcpu_time_info info;
 	u64 generation;
 
-	if (write_sequence(vcpu, page, 0))
+	if (write_sequence(vcpu, &page, 0))
 		return -EFAULT;
 	/* Without a master clock the page waits for one. */
-	if (!clock_info(vcpu, &info, &generation) || !convert(&info, page)) {
-		if (page->state != TSC_PAGE_GUEST)
-			page->state = TSC_PAGE_HOST;
+	if (!clock_info(vcpu, &info, &generation) || !convert(&info, &page)) {
+		if (page.state != TSC_PAGE_GUEST)
+			page.state = TSC_PAGE_HOST;
+		publish(hv, &page);
 		return 0;
 	}
-	if (write_body(vcpu, page) || write_sequence(vcpu, page, next_sequence(sequence)))
+	if (write_body(vcpu, &page))
 		return -EFAULT;
-	page->generation = generation;
-	page->state = TSC_PAGE_VALID;
-	return 0;
+	page.generation = generation;
+	page.state = TSC_PAGE_VALID;
+	/* First, so that who reads the page and then the MSR reads the same clock. */
+	publish(hv, &page);
+	return write_sequence(vcpu, &page, next_sequence(sequence));
 }
 
 /* A page that came with the guest's memory, and is to stay. */
-static int take_page(struct vcpu *vcpu, struct hv_tsc_page *page)
+static int take_page(struct vcpu *vcpu, struct hv_vm *hv)
 {
+	struct hv_tsc_page page = hv->tsc_page;
 	struct ms_hyperv_tsc_page body;
 
-	if (guest_read(vcpu->vm, SPACE_MAIN, page_gpa(page), &body, sizeof(body)))
+	if (guest_read(vcpu->vm, SPACE_MAIN, page_gpa(&page), &body, sizeof(body)))
 		return -EFAULT;
-	page->scale = body.tsc_scale;
-	page->offset = body.tsc_offset;
-	page->state = TSC_PAGE_VALID;
+	page.scale = body.tsc_scale;
+	page.offset = body.tsc_offset;
+	page.state = TSC_PAGE_VALID;
+	publish(hv, &page);
 	return 0;
 }
 
 static int renew_page(struct vcpu *vcpu, struct hv_vm *hv)
 {
-	struct hv_tsc_page *page = &hv->tsc_page;
 	u32 sequence;
 
-	if (guest_read(vcpu->vm, SPACE_MAIN, page_gpa(page), &sequence, sizeof(sequence)))
+	if (guest_read(vcpu->vm, SPACE_MAIN, page_gpa(&hv->tsc_page), &sequence, sizeof(sequence)))
 		return -EFAULT;
-	return sequence && frozen(hv) ? take_page(vcpu, page) : make_page(vcpu, hv, sequence);
+	return sequence && frozen(hv) ? take_page(vcpu, hv) : make_page(vcpu, hv, sequence);
+}
+
+static void set_state(struct hv_vm *hv, u64 msr, enum hv_tsc_page_state state)
+{
+	struct hv_tsc_page page = hv->tsc_page;
+
+	page.msr = msr;
+	page.state = state;
+	publish(hv, &page);
 }
 
 /**
@@ -149,7 +181,7 @@ void hv_tsc_page_update(struct vcpu *vcpu)
 	mutex_lock(&hv->lock);
 	if (hv->tsc_page.state != TSC_PAGE_OFF && hv->tsc_page.state != TSC_PAGE_BROKEN &&
 	    !up_to_date(vcpu->vm, hv) && renew_page(vcpu, hv))
-		hv->tsc_page.state = TSC_PAGE_BROKEN;
+		set_state(hv, hv->tsc_page.msr, TSC_PAGE_BROKEN);
 	mutex_unlock(&hv->lock);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }
@@ -164,13 +196,10 @@ void hv_tsc_page_update(struct vcpu *vcpu)
  */
 void hv_tsc_page_set(struct hv_vcpu *hv, u64 value, bool host)
 {
-	struct hv_tsc_page *page = &hv->vm->tsc_page;
-
-	page->msr = value;
 	if (!(value & HV_X64_MSR_TSC_REFERENCE_ENABLE)) {
-		page->state = TSC_PAGE_OFF;
+		set_state(hv->vm, value, TSC_PAGE_OFF);
 		return;
 	}
-	page->state = host ? TSC_PAGE_HOST : TSC_PAGE_GUEST;
+	set_state(hv->vm, value, host ? TSC_PAGE_HOST : TSC_PAGE_GUEST);
 	clock_renew(hv->vcpu->vm);
 }

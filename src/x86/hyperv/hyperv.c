@@ -25,6 +25,7 @@ struct hv_vm *hv_vm_get(struct vm *vm)
 	if (!hv)
 		return NULL;
 	mutex_init(&hv->lock);
+	seqcount_mutex_init(&hv->tsc_seq, &hv->lock);
 	xa_init(&hv->eventfds);
 	/* A full barrier: who sees the pointer sees what is behind it. */
 	old = cmpxchg(&vm->arch.hv, NULL, hv);

@@ -164,7 +164,7 @@ static int get_apic_frequency(const struct access *a, u64 *value)
 /* The TSC page that was kept for the guest's sake is due, once it needs that no more. */
 static int set_emulation_control(const struct access *a, u64 value)
 {
-	a->hv->vm->tsc_emulation_control = value;
+	WRITE_ONCE(a->hv->vm->tsc_emulation_control, value);
 	vcpu_request(a->hv->vcpu, VCPU_REQ_CLOCK);
 	return 0;
 }
@@ -324,7 +324,7 @@ static const struct row rows[] = {
 	{ ONE(HV_X64_MSR_VP_RUNTIME), EAX(MSR_VP_RUNTIME_AVAILABLE),
 	  OF_VCPU(get_runtime, set_runtime) },
 	{ ONE(HV_X64_MSR_TIME_REF_COUNT), EAX(MSR_TIME_REF_COUNT_AVAILABLE),
-	  OF_VM(get_time_ref, set_read_only) },
+	  OF_VCPU(get_time_ref, set_read_only) },
 	{ ONE(HV_X64_MSR_REFERENCE_TSC), EAX(MSR_REFERENCE_TSC_AVAILABLE), IN(tsc_page.msr),
 	  .set = set_tsc_page },
 	{ ONE(HV_X64_MSR_TSC_FREQUENCY), EAX(ACCESS_FREQUENCY_MSRS),

@@ -5,7 +5,8 @@
  *
  * Who may touch what:
  *  - struct hv_vm: under its lock, but for eventfds, which has its own and is read under
- *    vm->srcu, and guest_os_id, which the vCPUs look at for each hypercall;
+ *    vm->srcu, guest_os_id, which the vCPUs look at for each hypercall, and what reference
+ *    time is made of, which hv_time_ref() reads by tsc_seq;
  *  - struct hv_vcpu: the vCPU's own thread, or an ioctl that holds vcpu->lock. Others read
  *    vp_index, synic.active and synic.sint[] at any time; a timer's callback sets its bit of
  *    stimers_due.
@@ -19,6 +20,7 @@
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
 #include <linux/mutex.h>
+#include <linux/seqlock.h>
 #include <linux/xarray.h>
 #include <asm/hyperv-tlfs.h>
 #include "x86/hyperv/hyperv.h"
@@ -76,6 +78,7 @@ struct hv_vm {
 	/* HV_MSR_SYNDBG_CONTROL and those behind it, in their order */
 	struct { u64 control, status, send_page, recv_page, pending_page; } syndbg;
 	u64 syndbg_options;
+	seqcount_mutex_t tsc_seq;	/* changes of tsc_page */
 	struct hv_tsc_page tsc_page;
 	struct xarray eventfds;		/* by connection id */
 };
@@ -135,9 +138,9 @@ static inline bool hv_says(const struct hv_vcpu *hv, enum hv_word word, u32 bit)
 	return hv->words[word] & bit;
 }
 
-/* clock.c: all under hv_vm.lock */
+/* clock.c */
 u64 hv_time_ref(struct hv_vcpu *hv);		/* in 100 ns */
-void hv_tsc_page_set(struct hv_vcpu *hv, u64 value, bool host);
+void hv_tsc_page_set(struct hv_vcpu *hv, u64 value, bool host);	/* hv_vm.lock held */
 
 /* synic.c; 0, or 1 for #GP */
 int hv_synic_get(struct hv_vcpu *hv, u32 msr, u64 *value, bool host);

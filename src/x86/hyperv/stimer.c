@@ -16,16 +16,6 @@
 /* As the LAPIC timer's: a guest shall not drown the host in interrupts. */
 #define PERIOD_MIN	(200 * NSEC_PER_USEC / 100)
 
-static u64 now(struct hv_vcpu *hv)
-{
-	u64 t;
-
-	mutex_lock(&hv->vm->lock);
-	t = hv_time_ref(hv);
-	mutex_unlock(&hv->vm->lock);
-	return t;
-}
-
 static unsigned int index_of(const struct hv_stimer *timer)
 {
 	return timer - timer->hv->stimers;
@@ -160,7 +150,7 @@ static void look(struct hv_stimer *timer)
 
 	if (!timer->config.enable)
 		return;
-	time = now(timer->hv);
+	time = hv_time_ref(timer->hv);
 	if (timer->expires && time >= timer->expires)
 		expire(timer, time);
 	if (!timer->config.enable || !timer->count)
