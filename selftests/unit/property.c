@@ -112,7 +112,7 @@ static void take_world(struct input *in, struct world *w)
 		w->page[2] = WORLD_WRITABLE;
 	/* What wraps to address 0 is two ops, and after the first of them it is too late. */
 	w->races = take(in, 2) & take(in, 2);
-	if (base + WORLD_SIZE > 0xffffffff)
+	if (base > 0xffffffff - WORLD_SIZE)
 		w->races = 0;
 	w->e.rip += base - (mode == EMUL_LONG64 ? 0 : w->seg[EMUL_SEG_CS].base);
 	if (mode != EMUL_LONG64)
@@ -175,13 +175,19 @@ static bool is_comparable(const struct world *b)
 	       !(b->e.insn.id == EMUL_OP_INS && (b->cpl || b->e.mode == EMUL_VM86));
 }
 
+/* An instruction that overwrites itself is another one when it starts again. */
+#define CODE_START	(2 * WORLD_PAGE - 16)
+#define CODE_BYTES	32
+
 const char *property_check(const u8 *data, size_t size)
 {
 	struct world *a = &property_worlds[0], *b = &property_worlds[1];
 	struct input in = { data, size };
+	u8 code[CODE_BYTES];
 	const char *what;
 
 	take_world(&in, b);
+	memcpy(code, b->mem + CODE_START, CODE_BYTES);
 	without_devices(a, b);
 	b->device_is_memory = true;
 	property_results[0] = world_run(a, 64);
@@ -189,7 +195,7 @@ const char *property_check(const u8 *data, size_t size)
 	what = check_alone(a, property_results[0]);
 	if (!what)
 		what = check_alone(b, property_results[1]);
-	if (!what && is_comparable(b))
+	if (!what && is_comparable(b) && !memcmp(code, a->mem + CODE_START, CODE_BYTES))
 		what = compare(a, b, property_results);
 	return what;
 }
