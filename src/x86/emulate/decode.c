@@ -333,6 +333,15 @@ static void take_immediate(struct emul_insn *insn, struct cursor *c, enum emul_f
 	}
 }
 
+/**
+ * emul_form_size() - how wide an operand is
+ * @insn: its sizes, prefixes and ModRM are decoded
+ * @form: of the operand
+ *
+ * Context: any.
+ *
+ * Return: bytes; 0: the form has no data of its own.
+ */
 unsigned int emul_form_size(const struct emul_insn *insn, enum emul_form form)
 {
 	unsigned int width = emul_forms[form].width;

@@ -64,6 +64,18 @@ static u64 do_add(struct emul *e, u64 a, u64 b, u64 carry, unsigned int size)
 	return res;
 }
 
+/**
+ * emul_sub() - subtract, and set the flags as SUB and CMP do
+ * @e: context; the six status flags go to new_rflags
+ * @a: from this
+ * @b: this
+ * @borrow: and this: 0 or 1
+ * @size: of the numbers, 1 to 8 bytes; what is above counts for nothing, here and in the result
+ *
+ * Context: any.
+ *
+ * Return: the difference.
+ */
 u64 emul_sub(struct emul *e, u64 a, u64 b, u64 borrow, unsigned int size)
 {
 	u64 res = a - b - borrow;
@@ -231,7 +243,15 @@ int emul_exec_clflush(struct emul *e)
 	return rc ? rc : emul_probe(e, la, 1, false);
 }
 
-/* Condition codes of Jcc, SETcc and CMOVcc; the low bit inverts (SDM Vol. 1, appendix B). */
+/**
+ * emul_condition() - would Jcc, SETcc or CMOVcc see its condition met?
+ * @rflags: the flags
+ * @code: low four bits of the opcode; the lowest of them inverts (SDM Vol. 1, appendix B)
+ *
+ * Context: any.
+ *
+ * Return: whether.
+ */
 bool emul_condition(u64 rflags, unsigned int code)
 {
 	bool sf_ne_of = !(rflags & X86_EFLAGS_SF) != !(rflags & X86_EFLAGS_OF);
@@ -740,7 +760,14 @@ int emul_exec_idiv(struct emul *e)
 	return write_quotient(e, quot_neg ? -quot : quot, num_neg ? -rem : rem, size);
 }
 
-/* User-mode instruction prevention: CR4.UMIP */
+/**
+ * emul_check_umip() - user-mode instruction prevention, for SMSW, SLDT and STR
+ * @e: context
+ *
+ * Context: that of the sysreg op.
+ *
+ * Return: EMUL_OK, or EMUL_FAULT with #GP(0) for CR4.UMIP and a CPL above 0.
+ */
 int emul_check_umip(struct emul *e)
 {
 	if ((e->ops->sysreg(e, EMUL_CR4) & X86_CR4_UMIP) && e->ops->sysreg(e, EMUL_CPL))

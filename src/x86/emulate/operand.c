@@ -6,13 +6,31 @@
  */
 #include "x86/emulate/opcode.h"
 
+/**
+ * emul_raise() - an exception that has no error code
+ * @e: context; its fault is filled in
+ * @vector: of the exception
+ *
+ * Context: any.
+ *
+ * Return: EMUL_FAULT.
+ */
 int emul_raise(struct emul *e, u8 vector)
 {
 	e->fault = (struct emul_fault){ .vector = vector };
 	return EMUL_FAULT;
 }
 
-/* In real mode no exception has an error code. */
+/**
+ * emul_raise_code() - an exception that has an error code
+ * @e: context; its fault is filled in
+ * @vector: of the exception
+ * @error_code: dropped in real mode, where no exception has one
+ *
+ * Context: any.
+ *
+ * Return: EMUL_FAULT.
+ */
 int emul_raise_code(struct emul *e, u8 vector, u32 error_code)
 {
 	e->fault = (struct emul_fault){
@@ -23,12 +41,32 @@ int emul_raise_code(struct emul *e, u8 vector, u32 error_code)
 	return EMUL_FAULT;
 }
 
+/**
+ * emul_reg_read() - the low part of a general register
+ * @e: context
+ * @reg: number, as in enum emul_gpr; AH, CH, DH and BH can't be named so
+ * @size: 1 to 8 bytes
+ *
+ * Registers that the instruction has changed already are read as changed.
+ *
+ * Context: any.
+ *
+ * Return: the number, zero-extended.
+ */
 u64 emul_reg_read(const struct emul *e, unsigned int reg, unsigned int size)
 {
 	return e->new_gpr[reg & 15] & emul_mask(size);
 }
 
-/* A 32-bit result zeroes the upper half of the register, a smaller one leaves the rest alone. */
+/**
+ * emul_reg_write() - change the low part of a general register
+ * @e: context; what changes is new_gpr, which becomes the vCPU's when all has worked
+ * @reg: number, as in enum emul_gpr; AH, CH, DH and BH can't be named so
+ * @val: what is above @size counts for nothing
+ * @size: 1 to 8 bytes; 4 zero the upper half of the register, less leave the rest alone
+ *
+ * Context: any.
+ */
 void emul_reg_write(struct emul *e, unsigned int reg, u64 val, unsigned int size)
 {
 	u64 *gpr = &e->new_gpr[reg & 15];
@@ -40,6 +78,17 @@ void emul_reg_write(struct emul *e, unsigned int reg, u64 val, unsigned int size
 		*gpr = (*gpr & ~mask) | (val & mask);
 }
 
+/**
+ * emul_effective_address() - offset of the memory operand that ModRM says
+ * @e: context
+ *
+ * Registers are taken as the instruction has left them: POP to memory relative to rSP counts on
+ * that.
+ *
+ * Context: any.
+ *
+ * Return: the offset in its segment, cut to the address size.
+ */
 u64 emul_effective_address(const struct emul *e)
 {
 	const struct emul_insn *insn = &e->insn;
@@ -59,7 +108,17 @@ static bool fits(u64 la, unsigned int bits)
 	return (u64)((s64)(la << (64 - bits)) >> (64 - bits)) == la;
 }
 
-/* What 48 bits can say, 57 can: CR4 is asked only where it makes a difference. */
+/**
+ * emul_is_canonical() - can a linear address be one of 64-bit mode?
+ * @e: context
+ * @la: the address
+ *
+ * What 48 bits can say, 57 can: CR4 is asked only where it makes a difference.
+ *
+ * Context: that of the sysreg op.
+ *
+ * Return: whether.
+ */
 bool emul_is_canonical(struct emul *e, u64 la)
 {
 	return fits(la, 48) || (fits(la, 57) && (e->ops->sysreg(e, EMUL_CR4) & X86_CR4_LA57));
@@ -148,7 +207,21 @@ static int linear_segmented(struct emul *e, enum emul_seg seg, u64 ea, unsigned 
 	return EMUL_OK;
 }
 
-/* From seg:ea to a linear address at which @size bytes may be accessed, or #GP, #SS, #AC. */
+/**
+ * emul_linear() - from an offset to a linear address, with all the checks of segmentation
+ * @e: context
+ * @seg: segment; in 64-bit mode its base counts for FS and those behind it only, its rights never
+ * @ea: offset
+ * @size: how many bytes will be accessed there
+ * @write: they will be written
+ * @la: the address; set even if it may not be used
+ *
+ * Alignment is checked here as well; paging is the ops' business.
+ *
+ * Context: that of the segment and sysreg ops.
+ *
+ * Return: EMUL_OK, or EMUL_FAULT with #GP, #SS or #AC.
+ */
 int emul_linear(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, bool write, u64 *la)
 {
 	int rc;
@@ -162,7 +235,15 @@ int emul_linear(struct emul *e, enum emul_seg seg, u64 ea, unsigned int size, bo
 	return rc;
 }
 
-/* Jump there, unless it is outside of the code segment. */
+/**
+ * emul_code_target() - jump within the code segment
+ * @e: context; new_rip is set
+ * @target: offset, cut to the operand size by the caller
+ *
+ * Context: that of the segment and sysreg ops.
+ *
+ * Return: EMUL_OK, or EMUL_FAULT with #GP(0) for what is outside of the segment or not canonical.
+ */
 int emul_code_target(struct emul *e, u64 target)
 {
 	struct kvm_segment cs;
@@ -179,7 +260,14 @@ int emul_code_target(struct emul *e, u64 target)
 	return EMUL_OK;
 }
 
-/* Width of the stack pointer in bytes. */
+/**
+ * emul_stack_size() - width of the stack pointer
+ * @e: context
+ *
+ * Context: that of the segment op.
+ *
+ * Return: 2, 4 or 8 bytes.
+ */
 unsigned int emul_stack_size(struct emul *e)
 {
 	struct kvm_segment ss;
@@ -190,6 +278,18 @@ unsigned int emul_stack_size(struct emul *e)
 	return ss.db ? 4 : 2;
 }
 
+/**
+ * emul_push() - push a value
+ * @e: context; rSP moves only if the write has worked
+ * @val: the value
+ * @size: how many bytes of it: 2, 4 or 8
+ *
+ * Memory has changed when it returns: who pushes more than one asks emul_check_pushes() first.
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, or what the write op says.
+ */
 int emul_push(struct emul *e, u64 val, unsigned int size)
 {
 	unsigned int width = emul_stack_size(e);
@@ -207,9 +307,18 @@ int emul_push(struct emul *e, u64 val, unsigned int size)
 	return EMUL_OK;
 }
 
-/*
- * May @n values be pushed? Where there is no room for all of them none shall be: a device must not
- * see some of them twice. A 16-bit stack pointer may wrap in between.
+/**
+ * emul_check_pushes() - may some values be pushed?
+ * @e: context; nothing changes
+ * @n: how many values
+ * @size: of each, in bytes
+ *
+ * Where there is no room for all of them none shall be: a device must not see some of them twice.
+ * A 16-bit stack pointer may wrap in between.
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, or what the probe op says.
  */
 int emul_check_pushes(struct emul *e, unsigned int n, unsigned int size)
 {
@@ -228,6 +337,16 @@ int emul_check_pushes(struct emul *e, unsigned int n, unsigned int size)
 	return EMUL_OK;
 }
 
+/**
+ * emul_pop() - pop a value
+ * @e: context; rSP moves only if the read has worked
+ * @val: the value, zero-extended; not valid unless EMUL_OK is returned
+ * @size: how many bytes: 2, 4 or 8
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, or what the read op says.
+ */
 int emul_pop(struct emul *e, u64 *val, unsigned int size)
 {
 	unsigned int width = emul_stack_size(e);
@@ -254,7 +373,17 @@ static unsigned int before_wrap(const struct emul *e, u64 la, unsigned int len)
 	return room && room < len ? room : len;
 }
 
-/* Would an access there fail? Memory or a device, that does not matter. */
+/**
+ * emul_probe() - would an access fail? Memory or a device, that does not matter
+ * @e: context
+ * @la: linear address, of emul_linear()
+ * @len: bytes, taken as one piece even where they wrap
+ * @write: it would be a write
+ *
+ * Context: that of the probe op.
+ *
+ * Return: EMUL_OK: no; otherwise what the access would return, which is not EMUL_SUSPEND.
+ */
 int emul_probe(struct emul *e, u64 la, unsigned int len, bool write)
 {
 	int rc = e->ops->probe(e, la, len, write, EMUL_DATA);
@@ -262,6 +391,17 @@ int emul_probe(struct emul *e, u64 la, unsigned int len, bool write)
 	return rc == EMUL_SUSPEND ? EMUL_OK : rc;
 }
 
+/**
+ * emul_mem_read() - read memory with the rights of the CPL
+ * @e: context
+ * @la: linear address, of emul_linear()
+ * @buf: where to
+ * @len: 1 to EMUL_DATA_MAX bytes; they may wrap to linear address 0
+ *
+ * Context: that of the read op.
+ *
+ * Return: EMUL_OK, or what the op says; @buf may have been written in part then.
+ */
 int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len)
 {
 	unsigned int first = before_wrap(e, la, len);
@@ -273,6 +413,18 @@ int emul_mem_read(struct emul *e, u64 la, void *buf, unsigned int len)
 	return e->ops->read(e, 0, (u8 *)buf + first, len - first, EMUL_DATA);
 }
 
+/**
+ * emul_mem_write() - write memory with the rights of the CPL
+ * @e: context
+ * @la: linear address, of emul_linear()
+ * @buf: what
+ * @len: 1 to EMUL_DATA_MAX bytes; they may wrap to linear address 0
+ *
+ * Context: that of the write and probe ops.
+ *
+ * Return: EMUL_OK, or what the ops say. Of an access that wraps, one half may have been written if
+ * the guest's tables have changed between the two.
+ */
 int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 {
 	unsigned int first = before_wrap(e, la, len), second = len - first;
@@ -299,7 +451,19 @@ int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 	return rc ? rc : e->ops->write(e, la, buf, first, EMUL_DATA);
 }
 
-/* Read what will be written: it must be writable, and the CPU checks that before it reads. */
+/**
+ * emul_read_for_update() - read what will be written
+ * @e: context
+ * @la: linear address, of emul_linear()
+ * @buf: where to
+ * @len: 1 to EMUL_DATA_MAX bytes; they may wrap to linear address 0
+ *
+ * It must be writable, and the CPU checks that before it reads.
+ *
+ * Context: that of the read and probe ops.
+ *
+ * Return: EMUL_OK, or what the ops say.
+ */
 int emul_read_for_update(struct emul *e, u64 la, void *buf, unsigned int len)
 {
 	unsigned int first = before_wrap(e, la, len);
@@ -335,7 +499,19 @@ static void resolve_register(struct emul_operand *op, enum emul_operand_kind kin
 	op->reg = reg;
 }
 
-/* Find out where operand @i is; for memory that is a checked linear address. */
+/**
+ * emul_resolve() - find out where an operand is
+ * @e: context; op[@i] is filled in but for its value
+ * @i: 0: destination; 1 and 2: sources
+ * @write: it will be written
+ *
+ * For memory that is a linear address, checked. Strings, far pointers, segments in the opcode,
+ * control and debug registers and VEX.vvvv stay OPERAND_NONE: they are their handlers' own.
+ *
+ * Context: that of the segment and sysreg ops.
+ *
+ * Return: EMUL_OK, or EMUL_FAULT as from emul_linear().
+ */
 int emul_resolve(struct emul *e, unsigned int i, bool write)
 {
 	const struct emul_insn *insn = &e->insn;
@@ -398,7 +574,16 @@ int emul_resolve(struct emul *e, unsigned int i, bool write)
 	return EMUL_OK;
 }
 
-/* Read a resolved operand of at most 8 bytes. */
+/**
+ * emul_load() - read an operand
+ * @e: context
+ * @op: resolved; its val is set, zero-extended
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, or what the read op says; EMUL_UNHANDLED for vector and MMX registers and for
+ * more than 8 bytes, which a handler reads by itself.
+ */
 int emul_load(struct emul *e, struct emul_operand *op)
 {
 	struct kvm_segment seg;
@@ -429,7 +614,15 @@ int emul_load(struct emul *e, struct emul_operand *op)
 	}
 }
 
-/* Read an operand that will be written: where it is must be writable. */
+/**
+ * emul_load_for_update() - read an operand that will be written
+ * @e: context
+ * @op: resolved, at most 8 bytes; its val is set, zero-extended. Memory must be writable
+ *
+ * Context: that of the ops.
+ *
+ * Return: as emul_load().
+ */
 int emul_load_for_update(struct emul *e, struct emul_operand *op)
 {
 	if (op->kind != OPERAND_MEM)
@@ -444,6 +637,21 @@ static bool is_locked(const struct emul_insn *insn)
 	return insn->lock || insn->id == EMUL_OP_XCHG;
 }
 
+/**
+ * emul_mem_update() - write back what emul_read_for_update() has read
+ * @e: context
+ * @la: linear address
+ * @old: what was read
+ * @val: what is to be there
+ * @len: bytes; with LOCK, and for XCHG, 1, 2, 4, 8 or 16
+ *
+ * Locked, it is one atomic exchange.
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, or what the ops say; EMUL_AGAIN: a locked access found something else than @old;
+ * EMUL_UNHANDLED: one would wrap to linear address 0.
+ */
 int emul_mem_update(struct emul *e, u64 la, const void *old, const void *val, unsigned int len)
 {
 	if (!is_locked(&e->insn))
@@ -453,7 +661,16 @@ int emul_mem_update(struct emul *e, u64 la, const void *old, const void *val, un
 	return e->ops->compare_swap(e, la, old, val, len, EMUL_DATA);
 }
 
-/* Write op->val to a resolved operand; @old is what was there, for a locked access. */
+/**
+ * emul_store() - write an operand
+ * @e: context
+ * @op: resolved for writing; its val is written
+ * @old: what was there, zero-extended, for a locked access
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, or as emul_mem_update(); EMUL_UNHANDLED for vector, MMX and segment registers.
+ */
 int emul_store(struct emul *e, const struct emul_operand *op, u64 old)
 {
 	switch (op->kind) {

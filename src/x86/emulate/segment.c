@@ -8,9 +8,15 @@
 
 #define DESC_ACCESSED	(1ULL << 40)
 
-/*
- * A fault that is about a selector, whose RPL does not count. Where an instruction's is a #GP, a
- * task switch's is a #TS.
+/**
+ * emul_raise_selector() - an exception that is about a selector
+ * @e: context; its fault is filled in
+ * @vector: #GP, #NP, #SS or #TS. Where an instruction's is a #GP, a task switch's is a #TS
+ * @selector: for the error code, without its RPL
+ *
+ * Context: any.
+ *
+ * Return: EMUL_FAULT.
  */
 int emul_raise_selector(struct emul *e, u8 vector, u16 selector)
 {
@@ -38,6 +44,19 @@ static bool find_table(struct emul *e, u16 selector, u64 *base, u32 *limit)
 	return !ldt.unusable && ldt.present;
 }
 
+/**
+ * emul_read_descriptor() - the descriptor that a selector means
+ * @e: context
+ * @selector: not null: who calls has looked
+ * @desc: its 8 bytes
+ * @la: their linear address
+ *
+ * It is the CPU that reads, not the program: at any CPL, with a supervisor's rights.
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, also where the table ends before it, or what the read op says.
+ */
 int emul_read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la)
 {
 	u64 base;
@@ -49,7 +68,14 @@ int emul_read_descriptor(struct emul *e, u16 selector, u64 *desc, u64 *la)
 	return e->ops->read(e, *la, desc, sizeof(*desc), EMUL_SYSTEM);
 }
 
-/* SDM Vol. 3, figure 3-8 */
+/**
+ * emul_parse_descriptor() - take a descriptor apart (SDM Vol. 3, figure 3-8)
+ * @desc: 8 bytes of it; a system descriptor's upper base is not among them
+ * @selector: that it was found by
+ * @s: the segment, its limit in bytes. Nothing is checked
+ *
+ * Context: any.
+ */
 void emul_parse_descriptor(u64 desc, u16 selector, struct kvm_segment *s)
 {
 	*s = (struct kvm_segment){
@@ -134,7 +160,19 @@ static int load_paragraph(struct emul *e, enum emul_seg seg, u16 selector)
 	return EMUL_OK;
 }
 
-/* Any segment register but CS */
+/**
+ * emul_load_segment() - load a data segment register, or SS
+ * @e: context
+ * @seg: any but CS
+ * @selector: what to load; the accessed bit is set in its descriptor
+ *
+ * It can't be taken back, so in an instruction nothing that may fail comes after. The interrupt
+ * shadow of a new SS is for the caller.
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, or what the ops say; EMUL_UNHANDLED without a set_segment op.
+ */
 int emul_load_segment(struct emul *e, enum emul_seg seg, u16 selector)
 {
 	struct kvm_segment s;
@@ -232,7 +270,16 @@ static int read_system_descriptor(struct emul *e, u16 selector, struct kvm_segme
 	return EMUL_OK;
 }
 
-/* LDTR; @absent is what an LDT that is not present raises. */
+/**
+ * emul_load_ldt() - load LDTR
+ * @e: context; with a set_segment op, privilege has been checked
+ * @selector: of the GDT; a null one makes LDTR unusable
+ * @absent: vector that an LDT which is not present raises
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, or what the read op says.
+ */
 int emul_load_ldt(struct emul *e, u16 selector, u8 absent)
 {
 	struct kvm_segment s = { .selector = selector, .unusable = 1 };
@@ -377,9 +424,17 @@ static bool is_gate_or_task(struct emul *e, const struct kvm_segment *s)
 	return !s->s && (types & (1 << s->type));
 }
 
-/*
- * A code segment that may be gone to; the caller loads it. EMUL_UNHANDLED for a gate or a task,
- * where an instruction could mean one.
+/**
+ * emul_find_code() - a code segment that may be gone to; the caller loads it
+ * @e: context, in protected mode
+ * @selector: of the segment
+ * @s: what CS will be, with EMUL_OK: its RPL is the CPL. The accessed bit is set in its descriptor
+ * @gates: the instruction could mean a gate or a task as well
+ *
+ * Context: that of the ops.
+ *
+ * Return: EMUL_OK, EMUL_FAULT, or what the ops say; with @gates, EMUL_UNHANDLED for a gate or a
+ * task.
  */
 int emul_find_code(struct emul *e, u16 selector, struct kvm_segment *s, bool gates)
 {
