@@ -491,7 +491,10 @@ void lapic_take_init_sipi(struct vcpu *vcpu)
 	(REGS_READABLE_X2APIC | REG_BIT(APIC_ARBPRI) | REG_BIT(APIC_DFR) | \
 	 REG_BIT(APIC_ICR2))
 
-/*
+/**
+ * lapic_version() - the version register, as this guest finds it
+ * @apic:	the APIC
+ *
  * Directed EOI is offered only where the IOAPIC has an EOI register: that is
  * user space's, perhaps; ours has none, and guests are known to forget to ask.
  */

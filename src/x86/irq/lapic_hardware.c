@@ -79,7 +79,13 @@ static void write_eoi_exits(struct lapic *apic)
 	static_call(vendor_apic_eoi_exits)(apic->vcpu, (const u64 *)apic->eoi_exits);
 }
 
-/* An interrupt comes to IRR: is its EOI for us to see? Before it can be delivered. */
+/**
+ * lapic_hardware_arrived() - an interrupt comes to IRR: is its EOI for us to see?
+ * @apic:	whose; hardware has a part in it
+ * @vector:	of the interrupt, which is not delivered yet
+ *
+ * Context: as lapic_collect(), the vCPU loaded.
+ */
 void lapic_hardware_arrived(struct lapic *apic, unsigned int vector)
 {
 	if (wants_eoi(apic, vector) == test_bit(vector, apic->eoi_exits))

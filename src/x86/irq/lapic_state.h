@@ -133,12 +133,12 @@ bool lapic_hardware_post(struct lapic *apic, unsigned int vector);
 
 /* lapic_timer.c */
 void lapic_timer_init(struct lapic *apic);
-void lapic_timer_stop(struct lapic *apic);	/* and forget what has fired */
-void lapic_timer_restart(struct lapic *apic);	/* TMICT was written */
+void lapic_timer_stop(struct lapic *apic);
+void lapic_timer_restart(struct lapic *apic);
 void lapic_timer_restore(struct lapic *apic, u32 count);
 void lapic_timer_set_divide(struct lapic *apic, u32 tdcr);
 void lapic_timer_set_lvt(struct lapic *apic, u32 lvtt);
-u32 lapic_timer_count(struct lapic *apic);	/* TMCCT */
+u32 lapic_timer_count(struct lapic *apic);
 
 /* ipi.c */
 void lapic_send_icr(struct lapic *apic, u32 low, u32 dest);

@@ -85,6 +85,10 @@ static enum hrtimer_restart timer_callback(struct hrtimer *hrtimer)
 	return HRTIMER_RESTART;
 }
 
+/**
+ * lapic_timer_init() - a timer that is not running
+ * @apic:	being created
+ */
 void lapic_timer_init(struct lapic *apic)
 {
 	hrtimer_setup(&apic->timer.hrtimer, timer_callback, CLOCK_MONOTONIC,
@@ -162,6 +166,12 @@ static void hardware_fired(struct lapic *apic)
 	timer_arm(apic, ktime_to_ns(ktime_sub(hrtimer_get_expires(hrtimer), now)));
 }
 
+/**
+ * lapic_timer_stop() - stop the timer, and forget what has fired
+ * @apic:	the APIC; its vCPU is loaded. TMICT keeps its value
+ *
+ * Context: waits for the hrtimer's callback, but does not sleep.
+ */
 void lapic_timer_stop(struct lapic *apic)
 {
 	timer_off(apic);
@@ -190,6 +200,14 @@ static void timer_cancel(struct lapic *apic)
 	lapic_timer_take(apic->vcpu);
 }
 
+/**
+ * lapic_timer_restart() - TMICT was written: count from there, or stop at 0
+ * @apic:	the APIC, not in TSC-deadline mode; its vCPU is loaded
+ *
+ * What has fired before is an interrupt still.
+ *
+ * Context: waits for the hrtimer's callback, but does not sleep.
+ */
 void lapic_timer_restart(struct lapic *apic)
 {
 	timer_cancel(apic);
@@ -234,6 +252,13 @@ static s64 timer_remaining(struct lapic *apic)
 	return ns;
 }
 
+/**
+ * lapic_timer_count() - what TMCCT reads as
+ * @apic:	the APIC
+ *
+ * Return: what is left, in steps of the divided clock; 0 when the timer is not
+ * running, has fired, or is in TSC-deadline mode. Due, but not yet an interrupt, is 1.
+ */
 u32 lapic_timer_count(struct lapic *apic)
 {
 	unsigned int shift = divide_shift(lapic_reg(apic, APIC_TDCR));
@@ -249,6 +274,15 @@ u32 lapic_timer_count(struct lapic *apic)
 	return timer_watched(apic) || READ_ONCE(apic->timer.pending);
 }
 
+/**
+ * lapic_timer_set_divide() - TDCR is written
+ * @apic:	the APIC; its vCPU is loaded
+ * @tdcr:	the new value, reserved bits cleared
+ *
+ * A timer that is running goes on from its count, at the new pace.
+ *
+ * Context: waits for the hrtimer's callback, but does not sleep.
+ */
 void lapic_timer_set_divide(struct lapic *apic, u32 tdcr)
 {
 	u32 old = divide_shift(lapic_reg(apic, APIC_TDCR));
