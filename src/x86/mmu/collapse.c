@@ -249,12 +249,21 @@ void collapse_now(struct mmu *mmu)
 	flush_delayed_work(&mmu->collapse);
 }
 
+/**
+ * collapse_init() - a VM's worker, with nothing to do
+ * @mmu: the VM's, being created
+ */
 void collapse_init(struct mmu *mmu)
 {
 	INIT_DELAYED_WORK(&mmu->collapse, collapse);
 }
 
-/* The VM ends: the worker stops at its next batch. */
+/**
+ * collapse_exit() - the VM ends: the worker stops at its next batch
+ * @mmu: the VM's; nobody calls collapse_later() or collapse_now() any more
+ *
+ * Context: sleeps until it has stopped.
+ */
 void collapse_exit(struct mmu *mmu)
 {
 	WRITE_ONCE(mmu->ending, true);

@@ -138,6 +138,14 @@ static const struct file_operations collapse_fops = {
 
 /* --- Life. --- */
 
+/**
+ * mmu_debugfs_add() - a new VM's directory
+ * @mmu: the VM's, all of it in place; the name is the current process's
+ *
+ * What debugfs refuses is not there to be seen, and no reason to refuse a VM.
+ *
+ * Context: sleeps.
+ */
 void mmu_debugfs_add(struct mmu *mmu)
 {
 	char name[32];
@@ -149,16 +157,32 @@ void mmu_debugfs_add(struct mmu *mmu)
 	debugfs_create_file("collapse_now", 0200, mmu->debugfs, mmu, &collapse_fops);
 }
 
+/**
+ * mmu_debugfs_remove() - and away with it
+ * @mmu: the VM's; on return nobody is in one of its files
+ *
+ * Context: sleeps.
+ */
 void mmu_debugfs_remove(struct mmu *mmu)
 {
 	debugfs_remove(mmu->debugfs);
 }
 
+/**
+ * mmu_debugfs_init() - the module's directory, at module load
+ *
+ * Context: sleeps.
+ */
 void mmu_debugfs_init(void)
 {
 	root = debugfs_create_dir(KBUILD_MODNAME, NULL);
 }
 
+/**
+ * mmu_debugfs_exit() - at module unload, when all VMs are gone
+ *
+ * Context: sleeps.
+ */
 void mmu_debugfs_exit(void)
 {
 	debugfs_remove(root);

@@ -109,6 +109,11 @@ void reclaim_root(u64 *root)
 	reclaim_tables(&dead);
 }
 
+/**
+ * reclaim_init() - the worker, at module load
+ *
+ * Context: sleeps. Return: 0 or -ENOMEM.
+ */
 int reclaim_init(void)
 {
 	reclaim_wq = alloc_workqueue("minikvm_reclaim", WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
@@ -116,7 +121,11 @@ int reclaim_init(void)
 	return reclaim_wq ? 0 : -ENOMEM;
 }
 
-/* All VMs are gone: what they left is freed when this returns. */
+/**
+ * reclaim_exit() - all VMs are gone: what they left is freed when this returns
+ *
+ * Context: sleeps.
+ */
 void reclaim_exit(void)
 {
 	flush_rcu_work(&reclaim_work);

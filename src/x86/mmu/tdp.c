@@ -16,11 +16,24 @@
 
 struct spte_bits spte_bits __ro_after_init;
 
+/**
+ * table_level() - the level of a table, by which whoever frees it knows its shape
+ * @table: marked by table_set_level()
+ *
+ * Context: any. Return: LEVEL_4K for one of leaves only, and so on upwards.
+ */
 int table_level(const u64 *table)
 {
 	return page_private(virt_to_page(table));
 }
 
+/**
+ * table_set_level() - mark a table with its level
+ * @table: a page of its own, which nothing points to yet
+ * @level: of its entries
+ *
+ * Context: any.
+ */
 void table_set_level(u64 *table, int level)
 {
 	set_page_private(virt_to_page(table), level);
@@ -474,12 +487,22 @@ void mmu_vm_destroy(struct vm *vm)
 	vm->arch.mmu = NULL;
 }
 
+/**
+ * mmu_vcpu_init() - what faults of a vCPU take their tables from
+ * @vcpu: being created
+ *
+ * Return: 0; it is filled later, by the faults.
+ */
 int mmu_vcpu_init(struct vcpu *vcpu)
 {
 	memcache_init(&vcpu->arch.table_cache, NULL);
 	return 0;
 }
 
+/**
+ * mmu_vcpu_destroy() - give back the tables that no fault has used
+ * @vcpu: being destroyed
+ */
 void mmu_vcpu_destroy(struct vcpu *vcpu)
 {
 	memcache_free(&vcpu->arch.table_cache);
