@@ -34,11 +34,19 @@
 #define DR7_VOLATILE	0xffff2bffull
 #define DR7_ONES	0x00000400ull
 
+/**
+ * is_long_mode() - EFER.LMA: is the guest in 64-bit or compatibility mode?
+ * @vcpu:	the vCPU
+ */
 bool is_long_mode(struct vcpu *vcpu)
 {
 	return vcpu->arch.efer & EFER_LMA;
 }
 
+/**
+ * is_64bit_code() - does the guest execute 64-bit code?
+ * @vcpu:	the vCPU, loaded: CS.L is the vendor's to know
+ */
 bool is_64bit_code(struct vcpu *vcpu)
 {
 	bool db, l;
@@ -49,6 +57,12 @@ bool is_64bit_code(struct vcpu *vcpu)
 	return l;
 }
 
+/**
+ * is_pae_paging() - does the guest translate by way of four PDPTEs?
+ * @vcpu:	the vCPU
+ *
+ * PAE paging outside of IA-32e mode (SDM vol. 3, 4.4).
+ */
 bool is_pae_paging(struct vcpu *vcpu)
 {
 	return (vcpu->arch.cr0 & X86_CR0_PG) && (vcpu->arch.cr4 & X86_CR4_PAE) &&

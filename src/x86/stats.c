@@ -69,6 +69,12 @@ const struct stat_table arch_vm_stats = { vm_rows, ARRAY_SIZE(vm_rows) };
 /* The counters of a VM are its MMU's, and an atomic64_t is its value. */
 static_assert(sizeof(atomic64_t) == sizeof(u64));
 
+/**
+ * arch_vm_stats_base() - what the offsets of arch_vm_stats are in
+ * @vm:	the VM
+ *
+ * Context: any. Return: its MMU, whose life is the VM's.
+ */
 const void *arch_vm_stats_base(struct vm *vm)
 {
 	return vm->arch.mmu;

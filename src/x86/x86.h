@@ -209,8 +209,8 @@ bool cr0_valid(u64 cr0);
 bool cr4_valid(struct vcpu *vcpu, u64 cr4);
 u64 efer_allowed(void);
 bool efer_fits_cpuid(struct vcpu *vcpu, u64 efer);
-bool is_long_mode(struct vcpu *vcpu);		/* EFER.LMA */
-bool is_64bit_code(struct vcpu *vcpu);		/* and CS.L */
+bool is_long_mode(struct vcpu *vcpu);
+bool is_64bit_code(struct vcpu *vcpu);
 bool is_pae_paging(struct vcpu *vcpu);
 bool pdptrs_read(struct vcpu *vcpu, u64 cr3, u64 *pdptrs);
 bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
