@@ -70,9 +70,12 @@ static void change_state(u32 clear, u32 set)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, new);
 }
 
-/*
- * Where there are a shadow and TF, VM entry wants to be told that a single step is pending
- * (26.3.1.5). Hardware says so by itself, but not after a #DB: that was what pended.
+/**
+ * vmx_pending_step() - tell VM entry whether a single step is pending
+ * @vcpu:	the vCPU, loaded
+ *
+ * Where there are a shadow and TF, it wants to be told so (26.3.1.5). Hardware says so by
+ * itself, but not after a #DB: that was what pended.
  */
 void vmx_pending_step(struct vcpu *vcpu)
 {
@@ -137,6 +140,12 @@ void vmx_nmi_progress(struct vcpu *vcpu)
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
+/**
+ * vmx_set_proc() - switch some of the primary processor-based controls
+ * @vmx:	the vCPU, loaded
+ * @bits:	which: CPU_BASED_*
+ * @on:	on or off
+ */
 void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
 	u32 proc = on ? vmx->proc | bits : vmx->proc & ~bits;

@@ -98,7 +98,10 @@ int vmx_cpl(struct vcpu *vcpu)
 	return vmcs_read(GUEST_SS_AR_BYTES) >> 5 & 3;
 }
 
-/* Real mode at reset: SDM vol. 3, table 9-1. */
+/**
+ * vmx_reset_segments() - real mode's, as at reset: SDM vol. 3, table 9-1
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_reset_segments(struct vcpu *vcpu)
 {
 	static const struct kvm_segment data = {

@@ -28,6 +28,15 @@ struct vmx_cpu {
 
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
+/**
+ * vmcs_write_failed() - say once that hardware has refused a VMWRITE
+ * @field: a field that this CPU does not have, or can't write
+ * @value: what it was to be
+ *
+ * A defect of ours, and no reason to stop: vmcs_write() goes on.
+ *
+ * Context: any in which the VMCS is current.
+ */
 void vmcs_write_failed(unsigned long field, unsigned long value)
 {
 	pr_warn_once("VMWRITE of %#lx to field %#lx failed: error %lu\n", value, field,
@@ -133,6 +142,13 @@ static void lock_feature_control(void)
 		wrmsrl_safe(MSR_IA32_FEAT_CTL, want);
 }
 
+/**
+ * vmcs_cpu_enable() - vendor_cpu_enable(): VMX operation on this CPU
+ *
+ * Context: interrupts off, after vmcs_setup().
+ * Return: 0; -EBUSY: somebody else has it; -EOPNOTSUPP: firmware forbids it, or this CPU can do
+ * less than the module counts on; -EIO: VMXON failed.
+ */
 int vmcs_cpu_enable(void)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
@@ -168,6 +184,13 @@ static void deactivate(struct vmx_cpu *c, struct vmx_vcpu *vmx)
 	smp_store_release(&vmx->vmcs_cpu, -1);
 }
 
+/**
+ * vmcs_cpu_disable() - vendor_cpu_disable(): out of VMX operation
+ *
+ * What is active here is cleared first, for other CPUs to load.
+ *
+ * Context: interrupts off. Harmless where VMX operation is off.
+ */
 void vmcs_cpu_disable(void)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
@@ -182,10 +205,14 @@ void vmcs_cpu_disable(void)
 	c->enabled = false;
 }
 
-/*
+/**
+ * vmcs_emergency_disable() - vendor_emergency_disable(): the same in a crash
+ *
  * What a VMCS has in the CPU's cache belongs to the dump, and VMX operation
  * would block the INIT of the next kernel (SDM vol. 3, 24.8). The list can be
  * walked: list_add() links an entry last, and nothing is taken off here.
+ *
+ * Context: interrupts off; perhaps an NMI.
  */
 void vmcs_emergency_disable(void)
 {
@@ -246,6 +273,13 @@ bool vmcs_load(struct vmx_vcpu *vmx, int cpu)
 	return moved;
 }
 
+/**
+ * vmcs_alloc() - a VMCS that is active nowhere
+ *
+ * Its fields have no values yet; whoever loads it first writes them.
+ *
+ * Context: sleeps; this CPU is in VMX operation. Return: the VMCS, or NULL.
+ */
 struct vmcs *vmcs_alloc(void)
 {
 	struct vmcs *vmcs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
@@ -260,6 +294,12 @@ struct vmcs *vmcs_alloc(void)
 	return vmcs;
 }
 
+/**
+ * vmcs_free() - clear a vCPU's VMCS on the CPU where it is active, and free it
+ * @vmx:	the vCPU, which nobody loads any more
+ *
+ * Context: waits for an IPI: not with interrupts off.
+ */
 void vmcs_free(struct vmx_vcpu *vmx)
 {
 	deactivate_anywhere(vmx);
@@ -272,6 +312,15 @@ void vmcs_free(struct vmx_vcpu *vmx)
 static DECLARE_BITMAP(vpids, VPIDS);
 static DEFINE_SPINLOCK(vpid_lock);
 
+/**
+ * vpid_alloc() - a tag for a vCPU's translations
+ *
+ * Some CPU may have translations that its last owner left: they are flushed
+ * when the new one is loaded there first.
+ *
+ * Context: not in interrupts.
+ * Return: the VPID; 0: none, each entry then flushes.
+ */
 u16 vpid_alloc(void)
 {
 	unsigned long vpid;
@@ -288,6 +337,12 @@ u16 vpid_alloc(void)
 	return vpid;
 }
 
+/**
+ * vpid_free() - give a tag back
+ * @vpid:	of vpid_alloc(), 0 as well
+ *
+ * Context: not in interrupts.
+ */
 void vpid_free(u16 vpid)
 {
 	if (!vpid)
@@ -299,6 +354,11 @@ void vpid_free(u16 vpid)
 
 /* --- The module. --- */
 
+/**
+ * vmcs_setup() - a page for each CPU's VMXON, at module load
+ *
+ * Context: sleeps, after vmx_read_caps(). Return: 0 or -ENOMEM, with nothing left behind.
+ */
 int vmcs_setup(void)
 {
 	int cpu;
@@ -316,6 +376,11 @@ int vmcs_setup(void)
 	return 0;
 }
 
+/**
+ * vmcs_teardown() - free them, at module unload
+ *
+ * Context: no CPU is in VMX operation.
+ */
 void vmcs_teardown(void)
 {
 	int cpu;
