@@ -134,7 +134,10 @@ void svm_tpr_window(struct vcpu *vcpu, bool want)
 	intercept_set(to_vmcb(vcpu), INTERCEPT_CR8_WRITE, want);
 }
 
-/* IRET is about to execute: see struct svm_vcpu. */
+/**
+ * svm_iret_exit() - IRET is about to execute: see struct svm_vcpu
+ * @vcpu:	the vCPU, loaded, after that exit
+ */
 void svm_iret_exit(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -145,9 +148,12 @@ void svm_iret_exit(struct vcpu *vcpu)
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
-/*
- * A #DB that svm_nmi_window() asked for, and whether it was only that: with
- * the guest's own TF set, or user space stepping, the trap is theirs as well.
+/**
+ * svm_step_exit() - was a #DB only the step that svm_nmi_window() asked for?
+ * @vcpu:	the vCPU, loaded, after that exit
+ *
+ * Return: false as well if the guest's own TF was set or user space is
+ * stepping: the trap is theirs then.
  */
 bool svm_step_exit(struct vcpu *vcpu)
 {
@@ -157,7 +163,10 @@ bool svm_step_exit(struct vcpu *vcpu)
 	       !(vcpu->arch.guest_debug & KVM_GUESTDBG_SINGLESTEP);
 }
 
-/* After each exit while NMIs are masked: has IRET completed? */
+/**
+ * svm_nmi_progress() - has the IRET that ends the blocking of NMIs completed?
+ * @vcpu:	the vCPU, loaded, after any exit
+ */
 void svm_nmi_progress(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
