@@ -75,7 +75,7 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG
 	V(efer_changed,		void,	(struct vcpu *vcpu)) \
 	V(get_cr3,		u64,	(struct vcpu *vcpu)) \
 	V(set_cr3,		void,	(struct vcpu *vcpu, u64 cr3)) \
-	/* Of PAE paging, as the CPU would use them now. */ \
+	/* Of PAE paging, as the CPU would use them now. May sleep; takes vm->srcu. */ \
 	V(get_pdptrs,		void,	(struct vcpu *vcpu, u64 *pdptrs)) \
 	/* CR4 bits this vendor cannot give a guest (VMXE) are refused here. */ \
 	V(cr4_valid,		bool,	(struct vcpu *vcpu, u64 cr4)) \

@@ -200,6 +200,12 @@ static void decode_vectoring(struct exit *exit, u32 info, u32 error_code)
 	}
 }
 
+/**
+ * svm_exit_info() - vendor_exit_info(): the VMCB becomes struct exit
+ * @vcpu:	the vCPU, loaded
+ *
+ * Context: interrupts on, after each exit.
+ */
 void svm_exit_info(struct vcpu *vcpu)
 {
 	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
@@ -223,6 +229,11 @@ void svm_exit_info(struct vcpu *vcpu)
 		rows[code].decode(vcpu, exit, control);
 }
 
+/**
+ * svm_exit_words() - vendor_exit_words()
+ * @vcpu:	the vCPU, loaded
+ * @words:	EXIT_WORDS of them
+ */
 void svm_exit_words(struct vcpu *vcpu, u64 *words)
 {
 	const struct vmcb_control_area *control = &to_vmcb(vcpu)->control;
@@ -236,6 +247,10 @@ void svm_exit_words(struct vcpu *vcpu, u64 *words)
 	words[4] = (event & valid) == valid ? control->exit_int_info_err : 0;
 }
 
+/**
+ * svm_dump() - vendor_dump(): the VMCB, to the log
+ * @vcpu:	the vCPU, loaded
+ */
 void svm_dump(struct vcpu *vcpu)
 {
 	const struct vmcb *vmcb = to_vmcb(vcpu);

@@ -5,6 +5,10 @@
  */
 #include "x86/svm/svm.h"
 
+/**
+ * svm_inject_exception() - vendor_inject_exception()
+ * @vcpu:	the vCPU, loaded
+ */
 void svm_inject_exception(struct vcpu *vcpu)
 {
 	const struct vcpu_events *e = &vcpu->arch.events;
@@ -16,23 +20,41 @@ void svm_inject_exception(struct vcpu *vcpu)
 	control->event_inj_err = e->exception.error_code;
 }
 
+/**
+ * svm_inject_irq() - vendor_inject_irq()
+ * @vcpu:	the vCPU, loaded
+ */
 void svm_inject_irq(struct vcpu *vcpu)
 {
 	to_vmcb(vcpu)->control.event_inj = vcpu->arch.events.irq.vector |
 					   SVM_EVTINJ_TYPE_INTR | SVM_EVTINJ_VALID;
 }
 
+/**
+ * svm_inject_nmi() - vendor_inject_nmi(): NMIs are blocked from here on
+ * @vcpu:	the vCPU, loaded
+ */
 void svm_inject_nmi(struct vcpu *vcpu)
 {
 	to_vmcb(vcpu)->control.event_inj = SVM_EVTINJ_TYPE_NMI | SVM_EVTINJ_VALID;
 	svm_set_nmi_mask(vcpu, true);
 }
 
+/**
+ * svm_cancel_injection() - vendor_cancel_injection()
+ * @vcpu:	the vCPU, loaded
+ */
 void svm_cancel_injection(struct vcpu *vcpu)
 {
 	to_vmcb(vcpu)->control.event_inj = 0;
 }
 
+/**
+ * svm_get_shadow() - vendor_get_shadow()
+ * @vcpu:	the vCPU, loaded
+ *
+ * Return: both of SHADOW_*, or 0: SVM does not tell STI's from MOV SS's.
+ */
 u32 svm_get_shadow(struct vcpu *vcpu)
 {
 	/* SVM does not tell STI's from MOV SS's. */
@@ -40,6 +62,11 @@ u32 svm_get_shadow(struct vcpu *vcpu)
 		SHADOW_STI | SHADOW_MOV_SS : 0;
 }
 
+/**
+ * svm_set_shadow() - vendor_set_shadow()
+ * @vcpu:	the vCPU, loaded
+ * @shadow: either of SHADOW_*, or 0
+ */
 void svm_set_shadow(struct vcpu *vcpu, u32 shadow)
 {
 	u32 *state = &to_vmcb(vcpu)->control.int_state;
@@ -50,11 +77,20 @@ void svm_set_shadow(struct vcpu *vcpu, u32 shadow)
 		*state &= ~SVM_INTERRUPT_SHADOW_MASK;
 }
 
+/**
+ * svm_get_nmi_mask() - vendor_get_nmi_mask()
+ * @vcpu:	the vCPU, loaded
+ */
 bool svm_get_nmi_mask(struct vcpu *vcpu)
 {
 	return to_svm(vcpu)->nmi_masked;
 }
 
+/**
+ * svm_set_nmi_mask() - vendor_set_nmi_mask()
+ * @vcpu:	the vCPU, loaded
+ * @masked: NMIs are blocked until the guest's next IRET
+ */
 void svm_set_nmi_mask(struct vcpu *vcpu, bool masked)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -64,7 +100,11 @@ void svm_set_nmi_mask(struct vcpu *vcpu, bool masked)
 	intercept_set(svm->vmcb, INTERCEPT_IRET, masked);
 }
 
-/*
+/**
+ * svm_irq_window() - vendor_irq_window(): exit when an interrupt could be taken
+ * @vcpu:	the vCPU, loaded
+ * @want:	whether
+ *
  * A virtual interrupt that exits when it would be taken: the vector does not
  * matter (APM 15.21.4). The TPR is not asked, for one of 15 holds back even
  * the highest priority, and not what comes from a PIC or from user space.
@@ -83,7 +123,11 @@ void svm_irq_window(struct vcpu *vcpu, bool want)
 	vmcb_dirty(vmcb, CLEAN_INTR);
 }
 
-/*
+/**
+ * svm_nmi_window() - vendor_nmi_window(): exit when an NMI could be taken
+ * @vcpu:	the vCPU, loaded
+ * @want:	whether
+ *
  * While masked, the IRET intercept will tell. What is left is the one
  * instruction (IRET itself, or what follows STI or MOV SS) that has to pass.
  */
@@ -129,6 +173,11 @@ void svm_step_out(struct svm_vcpu *svm)
 	svm->vcpu.arch.rflags &= ~(u64)STEP_FLAGS | svm->step_rflags;
 }
 
+/**
+ * svm_tpr_window() - vendor_tpr_window(): each write to CR8 exits
+ * @vcpu:	the vCPU, loaded
+ * @want:	whether
+ */
 void svm_tpr_window(struct vcpu *vcpu, bool want)
 {
 	intercept_set(to_vmcb(vcpu), INTERCEPT_CR8_WRITE, want);

@@ -24,6 +24,12 @@ static struct vmcb_seg *vmcb_segment(struct vcpu *vcpu, enum seg seg)
 	return (void *)&to_vmcb(vcpu)->save + segment_offset[seg];
 }
 
+/**
+ * svm_get_segment() - vendor_get_segment()
+ * @vcpu:	the vCPU, loaded
+ * @seg:	which
+ * @s:	out, its limit in bytes
+ */
 void svm_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
 {
 	const struct vmcb_seg *v = vmcb_segment(vcpu, seg);
@@ -59,6 +65,12 @@ void svm_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
 		s->db = 0;
 }
 
+/**
+ * svm_set_segment() - vendor_set_segment()
+ * @vcpu:	the vCPU, loaded
+ * @seg:	which
+ * @s:	from here; SS.DPL becomes the CPL
+ */
 void svm_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s)
 {
 	struct vmcb_seg *v = vmcb_segment(vcpu, seg);
@@ -79,11 +91,22 @@ void svm_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *
 	vmcb_dirty(to_vmcb(vcpu), CLEAN_SEG);
 }
 
+/**
+ * svm_segment_base() - vendor_segment_base()
+ * @vcpu:	the vCPU, loaded
+ * @seg:	which
+ */
 u64 svm_segment_base(struct vcpu *vcpu, enum seg seg)
 {
 	return vmcb_segment(vcpu, seg)->base;
 }
 
+/**
+ * svm_cs_mode() - vendor_cs_mode()
+ * @vcpu:	the vCPU, loaded
+ * @db:	CS.D
+ * @l:	CS.L
+ */
 void svm_cs_mode(struct vcpu *vcpu, bool *db, bool *l)
 {
 	u16 attrib = to_vmcb(vcpu)->save.cs.attrib;
@@ -92,6 +115,10 @@ void svm_cs_mode(struct vcpu *vcpu, bool *db, bool *l)
 	*l = attrib & SVM_SELECTOR_L_MASK;
 }
 
+/**
+ * svm_cpl() - vendor_cpl()
+ * @vcpu:	the vCPU, loaded
+ */
 int svm_cpl(struct vcpu *vcpu)
 {
 	return to_vmcb(vcpu)->save.cpl;
@@ -109,27 +136,50 @@ static void set_table(struct vcpu *vcpu, struct vmcb_seg *v, const struct kvm_dt
 	vmcb_dirty(to_vmcb(vcpu), CLEAN_DT);
 }
 
+/**
+ * svm_get_gdt() - vendor_get_gdt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	out
+ */
 void svm_get_gdt(struct vcpu *vcpu, struct kvm_dtable *dt)
 {
 	get_table(&to_vmcb(vcpu)->save.gdtr, dt);
 }
 
+/**
+ * svm_set_gdt() - vendor_set_gdt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	from here
+ */
 void svm_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *dt)
 {
 	set_table(vcpu, &to_vmcb(vcpu)->save.gdtr, dt);
 }
 
+/**
+ * svm_get_idt() - vendor_get_idt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	out
+ */
 void svm_get_idt(struct vcpu *vcpu, struct kvm_dtable *dt)
 {
 	get_table(&to_vmcb(vcpu)->save.idtr, dt);
 }
 
+/**
+ * svm_set_idt() - vendor_set_idt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	from here
+ */
 void svm_set_idt(struct vcpu *vcpu, const struct kvm_dtable *dt)
 {
 	set_table(vcpu, &to_vmcb(vcpu)->save.idtr, dt);
 }
 
-/*
+/**
+ * svm_cr0_changed() - vendor_cr0_changed()
+ * @vcpu:	the vCPU, loaded
+ *
  * CD and NW are the guest's word only: with them in the VMCB all its memory
  * would be uncached (APM 15.25.8). It reads its own value back by an exit,
  * which is needed only while the two differ.
@@ -148,7 +198,12 @@ void svm_cr0_changed(struct vcpu *vcpu)
 	svm_efer_changed(vcpu);
 }
 
-/* A machine check with CR4.MCE clear shuts the CPU down: APM 15.14. */
+/**
+ * svm_cr4_changed() - vendor_cr4_changed()
+ * @vcpu:	the vCPU, loaded
+ *
+ * A machine check with CR4.MCE clear shuts the CPU down: APM 15.14.
+ */
 void svm_cr4_changed(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
@@ -159,7 +214,12 @@ void svm_cr4_changed(struct vcpu *vcpu)
 	svm_tlb_flush(vcpu);
 }
 
-/* VMRUN demands SVME in the guest's EFER: APM 15.5.1. */
+/**
+ * svm_efer_changed() - vendor_efer_changed()
+ * @vcpu:	the vCPU, loaded
+ *
+ * VMRUN demands SVME in the guest's EFER: APM 15.5.1.
+ */
 void svm_efer_changed(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_vmcb(vcpu);
@@ -168,18 +228,36 @@ void svm_efer_changed(struct vcpu *vcpu)
 	vmcb_dirty(vmcb, CLEAN_CR);
 }
 
+/**
+ * svm_get_cr3() - vendor_get_cr3()
+ * @vcpu:	the vCPU, loaded
+ */
 u64 svm_get_cr3(struct vcpu *vcpu)
 {
 	return to_vmcb(vcpu)->save.cr3;
 }
 
-/* With nested paging they are read from memory when they are used: APM vol. 2, 15.25.10. */
+/**
+ * svm_get_pdptrs() - vendor_get_pdptrs()
+ * @vcpu:	the vCPU, loaded
+ * @pdptrs: four, out
+ *
+ * With nested paging they are read from memory when they are used: APM vol. 2, 15.25.10.
+ * Where that can't be read, they are the last that the core has loaded.
+ *
+ * Context: takes vm->srcu; may sleep.
+ */
 void svm_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs)
 {
 	if (!pdptrs_read(vcpu, svm_get_cr3(vcpu), pdptrs))
 		memcpy(pdptrs, vcpu->arch.pdptrs, sizeof(vcpu->arch.pdptrs));
 }
 
+/**
+ * svm_set_cr3() - vendor_set_cr3(): its translations are flushed as well
+ * @vcpu:	the vCPU, loaded
+ * @cr3:	checked by the core
+ */
 void svm_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	to_vmcb(vcpu)->save.cr3 = cr3;
@@ -187,11 +265,20 @@ void svm_set_cr3(struct vcpu *vcpu, u64 cr3)
 	svm_tlb_flush(vcpu);
 }
 
+/**
+ * svm_cr4_valid() - vendor_cr4_valid()
+ * @vcpu:	the vCPU, loaded
+ * @cr4:	that the guest, or user space, would have
+ */
 bool svm_cr4_valid(struct vcpu *vcpu, u64 cr4)
 {
 	return !(cr4 & X86_CR4_VMXE);
 }
 
+/**
+ * svm_debug_regs_changed() - vendor_debug_regs_changed()
+ * @vcpu:	the vCPU, loaded
+ */
 void svm_debug_regs_changed(struct vcpu *vcpu)
 {
 	bool users = vcpu->arch.guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP);
@@ -235,6 +322,14 @@ static u64 *msr_field(struct vcpu *vcpu, u32 msr)
 	return NULL;
 }
 
+/**
+ * svm_get_msr() - vendor_get_msr()
+ * @vcpu:	the vCPU, loaded
+ * @msr:	its number
+ * @value:	out
+ *
+ * Return: 0, or -ENOENT: not one of the VMCB's.
+ */
 int svm_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	const u64 *field = msr_field(vcpu, msr);
@@ -266,6 +361,14 @@ static int set_debugctl(struct vcpu *vcpu, u64 value)
 	return 0;
 }
 
+/**
+ * svm_set_msr() - vendor_set_msr()
+ * @vcpu:	the vCPU, loaded
+ * @msr:	its number
+ * @value:	checked by the core, but for DEBUGCTL and the last branches
+ *
+ * Return: 0; -ENOENT: not one of the VMCB's; -EINVAL: no such value.
+ */
 int svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	u64 *field = msr_field(vcpu, msr);
@@ -284,6 +387,12 @@ int svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 	return 0;
 }
 
+/**
+ * svm_has_emulated_msr() - vendor_has_emulated_msr()
+ * @msr:	its number
+ *
+ * Context: any.
+ */
 bool svm_has_emulated_msr(u32 msr)
 {
 	switch (msr) {
@@ -300,6 +409,13 @@ bool svm_has_emulated_msr(u32 msr)
 static const u32 msrpm_ranges[] = { 0, 0xc0000000, 0xc0010000 };
 #define MSRPM_RANGE_MSRS	0x2000
 
+/**
+ * svm_pass_msr() - vendor_pass_msr()
+ * @vcpu:	the vCPU, loaded
+ * @msr:	its number; one that the map does not cover exits always
+ * @read:	reads do not exit
+ * @write:	writes do not exit
+ */
 void svm_pass_msr(struct vcpu *vcpu, u32 msr, bool read, bool write)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);

@@ -293,6 +293,12 @@ static void take_asid(struct svm_vcpu *svm, struct svm_cpu *c)
 	vmcb_dirty(svm->vmcb, CLEAN_ASID);
 }
 
+/**
+ * svm_tlb_flush() - vendor_tlb_flush()
+ * @vcpu:	the vCPU, loaded
+ *
+ * Where one ASID can't be flushed, the vCPU takes a new one.
+ */
 void svm_tlb_flush(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
