@@ -320,6 +320,12 @@ static void failed_entry(struct vmx_vcpu *vmx, struct exit *exit)
 		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
 }
 
+/**
+ * vmx_exit_info() - vendor_exit_info(): the VMCS becomes struct exit
+ * @vcpu:	the vCPU, loaded
+ *
+ * Context: interrupts on, after each exit.
+ */
 void vmx_exit_info(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -349,6 +355,11 @@ void vmx_exit_info(struct vcpu *vcpu)
 		rows[code].decode(vcpu, exit, vmcs_read(EXIT_QUALIFICATION));
 }
 
+/**
+ * vmx_exit_words() - vendor_exit_words()
+ * @vcpu:	the vCPU, loaded
+ * @words:	EXIT_WORDS of them
+ */
 void vmx_exit_words(struct vcpu *vcpu, u64 *words)
 {
 	const u32 with_code = INTR_INFO_VALID_MASK | INTR_INFO_DELIVER_CODE_MASK;
@@ -385,6 +396,10 @@ static const struct { const char *name; u32 field; } dumped[] = {
 	{ "instruction error", VM_INSTRUCTION_ERROR },
 };
 
+/**
+ * vmx_dump() - vendor_dump(): the VMCS, to the log
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_dump(struct vcpu *vcpu)
 {
 	unsigned int i;

@@ -7,7 +7,10 @@
 #include <asm/debugreg.h>
 #include "x86/vmx/vmx.h"
 
-/*
+/**
+ * vmx_leave_hlt() - vendor_leave_hlt()
+ * @vcpu:	the vCPU, loaded
+ *
  * Where HLT does not exit, the guest may be in it. An event that it is entered
  * with ends that; a hardware exception may not even come with it (26.3.1.5).
  */
@@ -23,6 +26,10 @@ static void inject(struct vcpu *vcpu, u32 info)
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info | INTR_INFO_VALID_MASK);
 }
 
+/**
+ * vmx_inject_exception() - vendor_inject_exception()
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_inject_exception(struct vcpu *vcpu)
 {
 	const struct vcpu_events *e = &vcpu->arch.events;
@@ -36,11 +43,19 @@ void vmx_inject_exception(struct vcpu *vcpu)
 	inject(vcpu, info);
 }
 
+/**
+ * vmx_inject_irq() - vendor_inject_irq()
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_inject_irq(struct vcpu *vcpu)
 {
 	inject(vcpu, vcpu->arch.events.irq.vector | INTR_TYPE_EXT_INTR);
 }
 
+/**
+ * vmx_inject_nmi() - vendor_inject_nmi(): NMIs are blocked from here on
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_inject_nmi(struct vcpu *vcpu)
 {
 	inject(vcpu, X86_TRAP_NMI | INTR_TYPE_NMI_INTR);
@@ -48,11 +63,21 @@ void vmx_inject_nmi(struct vcpu *vcpu)
 		vmx_set_nmi_mask(vcpu, true);
 }
 
+/**
+ * vmx_cancel_injection() - vendor_cancel_injection()
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_cancel_injection(struct vcpu *vcpu)
 {
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 }
 
+/**
+ * vmx_get_shadow() - vendor_get_shadow()
+ * @vcpu:	the vCPU, loaded
+ *
+ * Return: SHADOW_*.
+ */
 u32 vmx_get_shadow(struct vcpu *vcpu)
 {
 	u32 state = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
@@ -85,7 +110,11 @@ void vmx_pending_step(struct vcpu *vcpu)
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, step ? DR_STEP : 0);
 }
 
-/* Not both at once: 26.3.1.5. */
+/**
+ * vmx_set_shadow() - vendor_set_shadow()
+ * @vcpu:	the vCPU, loaded
+ * @shadow: SHADOW_*; of both, MOV SS's it is: 26.3.1.5
+ */
 void vmx_set_shadow(struct vcpu *vcpu, u32 shadow)
 {
 	u32 set = 0;
@@ -107,6 +136,10 @@ void vmx_set_shadow(struct vcpu *vcpu, u32 shadow)
  */
 #define NMI_MASKED_MAX	NSEC_PER_SEC
 
+/**
+ * vmx_get_nmi_mask() - vendor_get_nmi_mask()
+ * @vcpu:	the vCPU, loaded
+ */
 bool vmx_get_nmi_mask(struct vcpu *vcpu)
 {
 	u64 until = to_vmx(vcpu)->nmi_masked_until;
@@ -116,6 +149,11 @@ bool vmx_get_nmi_mask(struct vcpu *vcpu)
 	return vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & GUEST_INTR_STATE_NMI;
 }
 
+/**
+ * vmx_set_nmi_mask() - vendor_set_nmi_mask()
+ * @vcpu:	the vCPU, loaded
+ * @masked: NMIs are blocked; without virtual NMIs, for NMI_MASKED_MAX at most
+ */
 void vmx_set_nmi_mask(struct vcpu *vcpu, bool masked)
 {
 	if (vendor_caps.vnmi)
@@ -156,7 +194,13 @@ void vmx_set_proc(struct vmx_vcpu *vmx, u32 bits, bool on)
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc);
 }
 
-/* Comes after vmx_nmi_window(). */
+/**
+ * vmx_irq_window() - vendor_irq_window(): exit when an interrupt could be taken
+ * @vcpu:	the vCPU, loaded
+ * @want:	whether
+ *
+ * Comes after vmx_nmi_window().
+ */
 void vmx_irq_window(struct vcpu *vcpu, bool want)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -164,7 +208,13 @@ void vmx_irq_window(struct vcpu *vcpu, bool want)
 	vmx_set_proc(vmx, CPU_BASED_INTR_WINDOW_EXITING, want || vmx->nmi_window);
 }
 
-/* NMI windows need virtual NMIs. Without: see vmx_get_nmi_mask(). */
+/**
+ * vmx_nmi_window() - vendor_nmi_window(): exit when an NMI could be taken
+ * @vcpu:	the vCPU, loaded
+ * @want:	whether
+ *
+ * NMI windows need virtual NMIs. Without: see vmx_get_nmi_mask().
+ */
 void vmx_nmi_window(struct vcpu *vcpu, bool want)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -175,7 +225,11 @@ void vmx_nmi_window(struct vcpu *vcpu, bool want)
 		vmx->nmi_window = want;
 }
 
-/* Exit when the TPR falls below where it is now: 29.1.2. */
+/**
+ * vmx_tpr_window() - vendor_tpr_window(): exit when the TPR falls below where it is now: 29.1.2
+ * @vcpu:	the vCPU, loaded
+ * @want:	whether
+ */
 void vmx_tpr_window(struct vcpu *vcpu, bool want)
 {
 	if (!(vmx_caps.proc & CPU_BASED_TPR_SHADOW))

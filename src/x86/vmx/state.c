@@ -46,6 +46,12 @@ static u32 pack_rights(const struct kvm_segment *s)
 	       (s->unusable || !s->present ? AR_UNUSABLE : 0);
 }
 
+/**
+ * vmx_get_segment() - vendor_get_segment()
+ * @vcpu:	the vCPU, loaded
+ * @seg:	which
+ * @s:	out, its limit in bytes
+ */
 void vmx_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
 {
 	u32 ar = vmcs_read(rights_field(seg));
@@ -66,6 +72,12 @@ void vmx_get_segment(struct vcpu *vcpu, enum seg seg, struct kvm_segment *s)
 	};
 }
 
+/**
+ * vmx_set_segment() - vendor_set_segment()
+ * @vcpu:	the vCPU, loaded
+ * @seg:	which
+ * @s:	from here; SS.DPL becomes the CPL
+ */
 void vmx_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *s)
 {
 	u32 ar = pack_rights(s);
@@ -79,11 +91,22 @@ void vmx_set_segment(struct vcpu *vcpu, enum seg seg, const struct kvm_segment *
 	vmcs_write(rights_field(seg), ar);
 }
 
+/**
+ * vmx_segment_base() - vendor_segment_base()
+ * @vcpu:	the vCPU, loaded
+ * @seg:	which
+ */
 u64 vmx_segment_base(struct vcpu *vcpu, enum seg seg)
 {
 	return vmcs_read(base_field(seg));
 }
 
+/**
+ * vmx_cs_mode() - vendor_cs_mode()
+ * @vcpu:	the vCPU, loaded
+ * @db:	CS.D
+ * @l:	CS.L
+ */
 void vmx_cs_mode(struct vcpu *vcpu, bool *db, bool *l)
 {
 	u32 ar = vmcs_read(GUEST_CS_AR_BYTES);
@@ -92,7 +115,10 @@ void vmx_cs_mode(struct vcpu *vcpu, bool *db, bool *l)
 	*l = ar & BIT(13);
 }
 
-/* SS.DPL is the CPL: SDM vol. 3, 24.4.1. */
+/**
+ * vmx_cpl() - vendor_cpl(): SS.DPL is the CPL: SDM vol. 3, 24.4.1
+ * @vcpu:	the vCPU, loaded
+ */
 int vmx_cpl(struct vcpu *vcpu)
 {
 	return vmcs_read(GUEST_SS_AR_BYTES) >> 5 & 3;
@@ -124,6 +150,11 @@ void vmx_reset_segments(struct vcpu *vcpu)
 	vmx_set_segment(vcpu, SEG_TR, &tss);
 }
 
+/**
+ * vmx_get_gdt() - vendor_get_gdt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	out
+ */
 void vmx_get_gdt(struct vcpu *vcpu, struct kvm_dtable *dt)
 {
 	*dt = (struct kvm_dtable){
@@ -131,12 +162,22 @@ void vmx_get_gdt(struct vcpu *vcpu, struct kvm_dtable *dt)
 	};
 }
 
+/**
+ * vmx_set_gdt() - vendor_set_gdt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	from here
+ */
 void vmx_set_gdt(struct vcpu *vcpu, const struct kvm_dtable *dt)
 {
 	vmcs_write(GUEST_GDTR_BASE, dt->base);
 	vmcs_write(GUEST_GDTR_LIMIT, dt->limit);
 }
 
+/**
+ * vmx_get_idt() - vendor_get_idt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	out
+ */
 void vmx_get_idt(struct vcpu *vcpu, struct kvm_dtable *dt)
 {
 	*dt = (struct kvm_dtable){
@@ -144,6 +185,11 @@ void vmx_get_idt(struct vcpu *vcpu, struct kvm_dtable *dt)
 	};
 }
 
+/**
+ * vmx_set_idt() - vendor_set_idt()
+ * @vcpu:	the vCPU, loaded
+ * @dt:	from here
+ */
 void vmx_set_idt(struct vcpu *vcpu, const struct kvm_dtable *dt)
 {
 	vmcs_write(GUEST_IDTR_BASE, dt->base);
@@ -166,7 +212,13 @@ static void write_pdptrs(struct vcpu *vcpu)
 		vmcs_write(GUEST_PDPTR0 + 2 * i, vcpu->arch.pdptrs[i]);
 }
 
-/* Its own as well: each exit has left them in the VMCS (27.3.4). */
+/**
+ * vmx_get_pdptrs() - vendor_get_pdptrs()
+ * @vcpu:	the vCPU, loaded
+ * @pdptrs: four, out
+ *
+ * Its own as well: each exit has left them in the VMCS (27.3.4).
+ */
 void vmx_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs)
 {
 	unsigned int i;
@@ -182,7 +234,12 @@ static void paging_changed(struct vcpu *vcpu)
 	vpid_flush(to_vmx(vcpu)->vpid);
 }
 
-/* CD and NW are the guest's word only; NE and what else is fixed is ours. */
+/**
+ * vmx_cr0_changed() - vendor_cr0_changed()
+ * @vcpu:	the vCPU, loaded
+ *
+ * CD and NW are the guest's word only; NE and what else is fixed is ours.
+ */
 void vmx_cr0_changed(struct vcpu *vcpu)
 {
 	u64 cr0 = vcpu->arch.cr0;
@@ -194,7 +251,12 @@ void vmx_cr0_changed(struct vcpu *vcpu)
 	vmx_efer_changed(vcpu);
 }
 
-/* A machine check with CR4.MCE clear shuts the CPU down: SDM vol. 3, 15.2. */
+/**
+ * vmx_cr4_changed() - vendor_cr4_changed()
+ * @vcpu:	the vCPU, loaded
+ *
+ * A machine check with CR4.MCE clear shuts the CPU down: SDM vol. 3, 15.2.
+ */
 void vmx_cr4_changed(struct vcpu *vcpu)
 {
 	u64 cr4 = vcpu->arch.cr4;
@@ -204,7 +266,12 @@ void vmx_cr4_changed(struct vcpu *vcpu)
 	paging_changed(vcpu);
 }
 
-/* The entry control and EFER.LMA must agree: SDM vol. 3, 26.3.1.1. */
+/**
+ * vmx_efer_changed() - vendor_efer_changed()
+ * @vcpu:	the vCPU, loaded
+ *
+ * The entry control and EFER.LMA must agree: SDM vol. 3, 26.3.1.1.
+ */
 void vmx_efer_changed(struct vcpu *vcpu)
 {
 	u32 entry = vmx_caps.entry;
@@ -215,22 +282,40 @@ void vmx_efer_changed(struct vcpu *vcpu)
 	vmcs_write(GUEST_IA32_EFER, vcpu->arch.efer);
 }
 
+/**
+ * vmx_get_cr3() - vendor_get_cr3()
+ * @vcpu:	the vCPU, loaded
+ */
 u64 vmx_get_cr3(struct vcpu *vcpu)
 {
 	return vmcs_read(GUEST_CR3);
 }
 
+/**
+ * vmx_set_cr3() - vendor_set_cr3(): its translations are flushed as well
+ * @vcpu:	the vCPU, loaded
+ * @cr3:	checked by the core
+ */
 void vmx_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	vmcs_write(GUEST_CR3, cr3);
 	paging_changed(vcpu);
 }
 
+/**
+ * vmx_cr4_valid() - vendor_cr4_valid()
+ * @vcpu:	the vCPU, loaded
+ * @cr4:	that the guest, or user space, would have
+ */
 bool vmx_cr4_valid(struct vcpu *vcpu, u64 cr4)
 {
 	return !(cr4 & X86_CR4_VMXE);
 }
 
+/**
+ * vmx_debug_regs_changed() - vendor_debug_regs_changed()
+ * @vcpu:	the vCPU, loaded
+ */
 void vmx_debug_regs_changed(struct vcpu *vcpu)
 {
 	vmcs_write(GUEST_DR7, effective_dr7(vcpu));
@@ -269,6 +354,14 @@ static int switched_index(u32 msr)
 	return -ENOENT;
 }
 
+/**
+ * vmx_get_msr() - vendor_get_msr()
+ * @vcpu:	the vCPU, loaded
+ * @msr:	its number
+ * @value:	out
+ *
+ * Return: 0, or -ENOENT: neither in the VMCS nor switched by hand.
+ */
 int vmx_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	u32 field = msr_field(msr);
@@ -288,6 +381,14 @@ int vmx_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 	return 0;
 }
 
+/**
+ * vmx_set_msr() - vendor_set_msr()
+ * @vcpu:	the vCPU, loaded
+ * @msr:	its number
+ * @value:	checked by the core, but for DEBUGCTL and what this CPU itself refuses
+ *
+ * Return: 0; -ENOENT: neither in the VMCS nor switched by hand; -EINVAL: no such value.
+ */
 int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	u32 field = msr_field(msr);
@@ -316,6 +417,12 @@ int vmx_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 	return r;
 }
 
+/**
+ * vmx_has_emulated_msr() - vendor_has_emulated_msr()
+ * @msr:	its number
+ *
+ * Context: any.
+ */
 bool vmx_has_emulated_msr(u32 msr)
 {
 	switch (msr) {
@@ -326,7 +433,13 @@ bool vmx_has_emulated_msr(u32 msr)
 	}
 }
 
-/*
+/**
+ * vmx_pass_msr() - vendor_pass_msr()
+ * @vcpu:	the vCPU, loaded
+ * @msr:	its number; one that the bitmap does not cover exits always
+ * @read:	reads do not exit
+ * @write:	writes do not exit
+ *
  * The bitmap's four quarters: reads of low MSRs, of high ones (0xc0000000),
  * then writes of each: SDM vol. 3, 24.6.9.
  */
