@@ -373,11 +373,19 @@ static unsigned int before_wrap(const struct emul *e, u64 la, unsigned int len)
 	return room && room < len ? room : len;
 }
 
+/* Memory or a device, that does not matter. */
+static int probe_piece(struct emul *e, u64 la, unsigned int len, bool write)
+{
+	int rc = e->ops->probe(e, la, len, write, EMUL_DATA);
+
+	return rc == EMUL_SUSPEND ? EMUL_OK : rc;
+}
+
 /**
- * emul_probe() - would an access fail? Memory or a device, that does not matter
+ * emul_probe() - would an access fail?
  * @e: context
  * @la: linear address, of emul_linear()
- * @len: bytes, taken as one piece even where they wrap
+ * @len: 1 to EMUL_DATA_MAX bytes; they may wrap to linear address 0
  * @write: it would be a write
  *
  * Context: that of the probe op.
@@ -386,9 +394,10 @@ static unsigned int before_wrap(const struct emul *e, u64 la, unsigned int len)
  */
 int emul_probe(struct emul *e, u64 la, unsigned int len, bool write)
 {
-	int rc = e->ops->probe(e, la, len, write, EMUL_DATA);
+	unsigned int first = before_wrap(e, la, len);
+	int rc = probe_piece(e, la, first, write);
 
-	return rc == EMUL_SUSPEND ? EMUL_OK : rc;
+	return rc || first == len ? rc : probe_piece(e, 0, len - first, write);
 }
 
 /**
@@ -433,7 +442,7 @@ int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
 
 	if (!second)
 		return e->ops->write(e, la, buf, len, EMUL_DATA);
-	rc = emul_probe(e, la, first, true);
+	rc = probe_piece(e, la, first, true);
 	if (!rc)
 		rc = e->ops->probe(e, 0, second, true, EMUL_DATA);
 	if (rc == EMUL_OK) {
@@ -466,12 +475,8 @@ int emul_mem_write(struct emul *e, u64 la, const void *buf, unsigned int len)
  */
 int emul_read_for_update(struct emul *e, u64 la, void *buf, unsigned int len)
 {
-	unsigned int first = before_wrap(e, la, len);
-	int rc;
+	int rc = emul_probe(e, la, len, true);
 
-	rc = emul_probe(e, la, first, true);
-	if (!rc && first < len)
-		rc = emul_probe(e, 0, len - first, true);
 	return rc ? rc : emul_mem_read(e, la, buf, len);
 }
 
