@@ -21,19 +21,6 @@
 #include <minikvm/vm.h>
 #include "compat/srcu.h"
 
-static const struct file_operations vm_fops;
-
-/**
- * vm_is_file() - is this file the fd of a VM?
- * @file:	held by the caller
- *
- * Context: any. Return: whether; private_data is the VM then.
- */
-bool vm_is_file(struct file *file)
-{
-	return file->f_op == &vm_fops;
-}
-
 /**
  * vm_wait_readers() - wait until all have left who may have seen what is gone
  * @srcu: the VM's, under which they read

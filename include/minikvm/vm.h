@@ -72,7 +72,6 @@ struct vm {
 int vm_create(unsigned long type);
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
-bool vm_is_file(struct file *file);
 void vm_wait_readers(struct srcu_struct *srcu);	/* @srcu: a VM's */
 long vm_check_extension(struct vm *vm, long cap);
 
