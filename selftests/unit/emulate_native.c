@@ -818,13 +818,14 @@ static unsigned long ran[EMUL_OP_COUNT], faulted;
 
 /*
  * It would not come back: it goes elsewhere, or it faults here and does not for real. Of CS on the
- * stack Intel's CPUs read 2 bytes, whatever its place has.
+ * stack Intel's CPUs read 2 bytes, whatever its place has, and those behind may not be there.
  */
 static bool gets_lost(const struct world *w, int rc, u64 next)
 {
 	if (w->outside || (rc == EMUL_OK && w->e.rip != next))
 		return true;
-	return rc == EMUL_FAULT && w->e.insn.id == EMUL_OP_RETF && w->e.fault.vector == PF_VECTOR;
+	return rc == EMUL_FAULT && w->e.insn.id == EMUL_OP_RETF &&
+	       (w->e.fault.vector == PF_VECTOR || w->e.fault.vector == SS_VECTOR);
 }
 
 /* One random instruction: 1: ran and is the same, 0: not run, -1: different */
