@@ -25,10 +25,16 @@ static __always_inline void compat_rcu_note(void)
 #endif
 }
 
-/* Interrupts off; from here to guest_context_exit() only noinstr code. */
-static __always_inline void guest_context_enter(void)
+/*
+ * Interrupts off; from here to guest_context_exit() only noinstr code.
+ *
+ * To RCU a guest is as good as user space: who goes there holds nothing. It asks no more often than
+ * the host's tick comes, so once after an @interrupt of the host's is enough; where there is no
+ * tick, context tracking knows by itself.
+ */
+static __always_inline void guest_context_enter(bool interrupt)
 {
-	if (!context_tracking_guest_enter()) {
+	if (!context_tracking_guest_enter() && interrupt) {
 		instrumentation_begin();
 		compat_rcu_note();
 		instrumentation_end();

@@ -394,7 +394,7 @@ static void state_out(struct svm_vcpu *svm, struct svm_cpu *c)
 /* RCU does not watch in here: nothing may be traced. */
 static noinstr void run_guest(struct svm_vcpu *svm)
 {
-	guest_context_enter();
+	guest_context_enter(svm->vcpu.arch.exit.reason == EXIT_NONE);
 	compat_clear_divider();
 	svm_vmrun(&svm->entry);
 	guest_context_exit();
@@ -430,7 +430,7 @@ static void deliver_to_host(const struct vmcb *vmcb)
  */
 static u64 hosts_debugctl(const struct vmcb *vmcb)
 {
-	return vmcb->control.virt_ext & LBR_CTL_ENABLE_MASK ? 0 : get_debugctlmsr();
+	return vmcb->control.virt_ext & LBR_CTL_ENABLE_MASK ? 0 : __rdmsr(MSR_IA32_DEBUGCTLMSR);
 }
 
 static void run(struct svm_vcpu *svm)

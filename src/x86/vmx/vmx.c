@@ -299,7 +299,7 @@ static noinstr int run_guest(struct vmx_vcpu *vmx)
 {
 	int refused;
 
-	guest_context_enter();
+	guest_context_enter(vmx->vcpu.arch.exit.reason == EXIT_NONE);
 	clear_buffers(vmx);
 	/* VMX leaves it to us. As late as that: what is traced may fault. */
 	if (vmx->vcpu.arch.cr2 != native_read_cr2())
