@@ -32,10 +32,16 @@ static inline bool compat_has_virt_ssbd(void)
 	return boot_cpu_has(X86_FEATURE_LS_CFG_SSBD);
 }
 
-/* Before an entry and after it, with interrupts off. @virt_spec_ctrl: the guest's. */
+/* What the kernel's function looks at, without a call of it on each entry and exit. */
+static __always_inline bool host_has_ssbd(void)
+{
+	return static_cpu_has(X86_FEATURE_SPEC_STORE_BYPASS_DISABLE) || test_thread_flag(TIF_SSBD);
+}
+
+/* Before an entry and after it, with interrupts off. @virt_spec_ctrl: the guest's, SSBD or 0. */
 static __always_inline void compat_virt_ssbd_switch(u64 virt_spec_ctrl, bool in)
 {
-	if (static_cpu_has(X86_FEATURE_LS_CFG_SSBD))
+	if (static_cpu_has(X86_FEATURE_LS_CFG_SSBD) && unlikely(virt_spec_ctrl || host_has_ssbd()))
 		x86_virt_spec_ctrl(virt_spec_ctrl, in);
 }
 
