@@ -14,7 +14,7 @@
 #define LIMIT_NS	10000000
 #define ROUNDS		40
 #define LONG_ROUNDS	5
-#define STALLS		2	/* of a busy host: what was to be a long wait is none */
+#define TRIES		5
 
 static volatile u64 ticks, own_poll;
 
@@ -85,23 +85,32 @@ static struct vcpu *make(struct __test_metadata *_metadata, u64 limit)
 	return vcpu;
 }
 
+/* What the short waits, and then the long ones, come to. */
+static void wait_short_and_long(struct vcpu *vcpu, struct counts *s, struct counts *l)
+{
+	vcpu_run_sync(vcpu, 1);
+	*s = counts_of(vcpu);
+	vcpu_run_done(vcpu);
+	*l = counts_of(vcpu);
+}
+
+/* On a busy host, that stalls, what was to be a long wait may be a short one, and be polled. */
 TEST(short_and_long)
 {
-	struct vcpu *vcpu = make(_metadata, LIMIT_NS);
 	struct counts s, l;
+	int i = 0;
 
-	vcpu_run_sync(vcpu, 1);
-	s = counts_of(vcpu);
+	do
+		wait_short_and_long(make(_metadata, LIMIT_NS), &s, &l);
+	while ((l.tried - s.tried > 1 || l.found != s.found) && ++i < TRIES);
 	EXPECT_GT(s.found, 0);
 	EXPECT_LE(s.found, s.tried);
 	EXPECT_LE(s.tried, ROUNDS);
 	EXPECT_GT(s.found_ns, 0);
 	/* The first that is too long for any poll is the last that is tried. */
-	vcpu_run_done(vcpu);
-	l = counts_of(vcpu);
-	EXPECT_LE(l.tried - s.tried, 1 + STALLS);
-	EXPECT_LE(l.found - s.found, STALLS);
-	EXPECT_GT(l.waited_ns - s.waited_ns, (LONG_ROUNDS - 1ll - STALLS) * LONG_NS);
+	EXPECT_LE(l.tried - s.tried, 1);
+	EXPECT_EQ(s.found, l.found);
+	EXPECT_GT(l.waited_ns - s.waited_ns, (LONG_ROUNDS - 1ll) * LONG_NS);
 }
 
 /* Neither polls: waits are sleep, all of it. */

@@ -162,15 +162,20 @@ TEST(mask_blocks)
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
 	struct signal_mask mask = { .head.len = 8, .bits = 1ull << (SIGUSR1 - 1) };
 	struct two_signals two = { pthread_self(), &guest_var(vm, counter) };
+	struct timespec start, end;
 	pthread_t thread;
 
 	handle(SIGUSR1);
 	handle(SIGALRM);
 	do_ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &mask);
 	pthread_create(&thread, NULL, send_two_signals, &two);
+	clock_gettime(CLOCK_MONOTONIC, &start);
 	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
-	/* Both are delivered: the first one, blocked, did not end the run. */
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	/* Both are delivered, but the first one, blocked, did not end the run. */
 	EXPECT_EQ(2, signals);
+	EXPECT_GE((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000, 20);
+	EXPECT_GT(guest_var(vm, counter), 0);
 	pthread_join(thread, NULL);
 }
 
