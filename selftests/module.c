@@ -175,6 +175,19 @@ static void change_msr(int fd, u32 msr, u64 clear, u64 set)
 		die("MSR %#x: %m", msr);
 }
 
+/* What a load says while a CPU has these bits of an MSR set. Without them the module is there again. */
+static int load_with(int fd, u32 msr, u64 bits)
+{
+	int r;
+
+	change_msr(fd, msr, 0, bits);
+	r = module_load(module_args());
+	change_msr(fd, msr, bits, 0);
+	if (r && module_load(module_args()))
+		die("the module can't be loaded any more");
+	return r;
+}
+
 #define NEED_MSRS() do {							\
 	if (!host_is_emulated())						\
 		SKIP(return, "this machine is no emulated host: its MSRs stay");	\
@@ -183,7 +196,7 @@ static void change_msr(int fd, u32 msr, u64 clear, u64 set)
 /* One CPU is enough for a refusal, and a line that names it; none is left in between. */
 TEST(other_hypervisor_on_one_cpu)
 {
-	int fd, r;
+	int fd;
 
 	NEED_MODULE();
 	NEED_MSRS();
@@ -196,21 +209,27 @@ TEST(other_hypervisor_on_one_cpu)
 		SKIP(return, "there is no /dev/cpu/1/msr");
 	host_go_to(0);
 	ASSERT_EQ(0, module_unload_soon());
-	change_msr(fd, MSR_EFER, 0, EFER_SVME);
-	r = module_load(module_args());
-	change_msr(fd, MSR_EFER, EFER_SVME, 0);
-	EXPECT_EQ(EBUSY, r);
+	EXPECT_EQ(EBUSY, load_with(fd, MSR_EFER, EFER_SVME));
 	EXPECT_TRUE(host_logged("minikvm: CPU 1 is held by another hypervisor"));
-	if (r)
-		ASSERT_EQ(0, module_load(module_args()));
 	EXPECT_TRUE(module_device_appears());
 	run_a_vm();
+}
+
+/* It may have no such bit, or be locked. */
+static bool can_disable(int fd)
+{
+	bool disabled;
+
+	change_msr(fd, MSR_VM_CR, 0, VM_CR_SVMDIS);
+	disabled = get_msr(fd, MSR_VM_CR) & VM_CR_SVMDIS;
+	change_msr(fd, MSR_VM_CR, VM_CR_SVMDIS, 0);
+	return disabled;
 }
 
 /* VMX so disabled is a machine of its own: the test "refused" of scripts/check. */
 TEST(disabled_by_firmware)
 {
-	int fd, r;
+	int fd;
 
 	NEED_MODULE();
 	NEED_MSRS();
@@ -221,17 +240,12 @@ TEST(disabled_by_firmware)
 		SKIP(return, "there is no /dev/cpu/0/msr");
 	host_go_to(0);
 	ASSERT_EQ(0, module_unload_soon());
-	change_msr(fd, MSR_VM_CR, 0, VM_CR_SVMDIS);
-	if (!(get_msr(fd, MSR_VM_CR) & VM_CR_SVMDIS)) {
+	if (!can_disable(fd)) {
 		ASSERT_EQ(0, module_load(module_args()));
 		SKIP(return, "SVM can't be disabled: VM_CR is locked, or QEMU's TCG has none");
 	}
-	r = module_load(module_args());
-	change_msr(fd, MSR_VM_CR, VM_CR_SVMDIS, 0);
-	EXPECT_EQ(EOPNOTSUPP, r);
+	EXPECT_EQ(EOPNOTSUPP, load_with(fd, MSR_VM_CR, VM_CR_SVMDIS));
 	EXPECT_TRUE(host_logged("minikvm: SVM is disabled by the firmware"));
-	if (r)
-		ASSERT_EQ(0, module_load(module_args()));
 	EXPECT_TRUE(module_device_appears());
 	run_a_vm();
 }

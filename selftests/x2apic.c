@@ -382,19 +382,7 @@ static int signal_msi(struct vm *vm, u32 dest, u32 bits)
 
 static int route_msi(struct vm *vm, u32 gsi, u32 address_hi, u32 address_lo)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry;
-	} r = {
-		.head.nr = 1,
-		.entry = {
-			.gsi = gsi,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_hi = address_hi, .address_lo = address_lo, .data = VECTOR },
-		},
-	};
-
-	return ioctl_errno(vm->fd, KVM_SET_GSI_ROUTING, &r);
+	return vm_set_msi_route(vm, gsi, (u64)address_hi << 32 | address_lo, VECTOR);
 }
 
 static void stop_all(struct many *m)

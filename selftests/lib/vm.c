@@ -217,7 +217,7 @@ void vm_signal_msi(struct vm *vm, u32 data)
 		die("an MSI was not taken");
 }
 
-void vm_route_msi(struct vm *vm, u32 gsi, u32 data)
+int vm_set_msi_route(struct vm *vm, u32 gsi, u64 address, u32 data)
 {
 	struct {
 		struct kvm_irq_routing head;
@@ -227,11 +227,17 @@ void vm_route_msi(struct vm *vm, u32 gsi, u32 data)
 		.entry = {
 			.gsi = gsi,
 			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = MSI_ADDRESS, .data = data },
+			.u.msi = { .address_hi = address >> 32, .address_lo = address, .data = data },
 		},
 	};
 
-	do_ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routing);
+	return ioctl_errno(vm->fd, KVM_SET_GSI_ROUTING, &routing);
+}
+
+void vm_route_msi(struct vm *vm, u32 gsi, u32 data)
+{
+	if (vm_set_msi_route(vm, gsi, MSI_ADDRESS, data))
+		die("there is no route for GSI %u: %m", gsi);
 }
 
 static s64 stat_of(int owner, const char *name)

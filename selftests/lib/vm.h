@@ -101,6 +101,7 @@ void vm_irq_line(struct vm *vm, u32 gsi, int level);
 /* An MSI to the LAPIC whose ID is 0; and the only route there is, of a GSI that sends one. */
 void vm_signal_msi(struct vm *vm, u32 data);
 void vm_route_msi(struct vm *vm, u32 gsi, u32 data);
+int vm_set_msi_route(struct vm *vm, u32 gsi, u64 address, u32 data);	/* likewise, anywhere; errno */
 /* Mapped no more for the guest, whose next access to it faults and finds it as it was. */
 void vm_drop_page(struct vm *vm, u64 gpa);
 /* What vCPU 0 needs to deliver an event: IDT, GDT, stack. */
