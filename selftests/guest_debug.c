@@ -259,7 +259,7 @@ TEST(data_breakpoint)
 	vcpu_run_done(vcpu);
 }
 
-/* ---- INT3 ---- */
+/* ---- the debug registers themselves ---- */
 
 /* DR7.GD in user space's DR7: it is told of what the guest does with its debug registers. */
 static __guest void guest_uses_registers(void)
@@ -277,7 +277,8 @@ TEST(general_detect)
 	struct vm *vm = vm_create(VM_IRQCHIP);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_uses_registers, 0);
 
-	SKIP_ON_TCG();
+	if (host_is_tcg() && device_is_stock())
+		SKIP(return, "the kernel's own KVM leaves DR7.GD to the CPU, and QEMU's TCG has none");
 	set_debug(vcpu, &debug);
 	EXPECT_EQ((u64)uses_dr6, run_to_debug(vcpu));
 	EXPECT_EQ(1, vcpu->run->debug.arch.exception);
@@ -285,6 +286,8 @@ TEST(general_detect)
 	debug_off(vcpu);
 	vcpu_run_done(vcpu);
 }
+
+/* ---- INT3 ---- */
 
 TEST(software_breakpoint)
 {
