@@ -50,8 +50,8 @@ struct slot_bench {
 
 /* Anonymous memory. Return: NULL if the host has no huge pages to give. */
 void *slot_memory(size_t size, bool huge);
-/* A VM with no slot for @memory yet. */
-void slot_bench_open(struct slot_bench *bench, size_t size, void *memory);
+/* A VM with no slot for @memory yet. @ring: bytes of its dirty rings, 0 for a log in bitmaps. */
+void slot_bench_open(struct slot_bench *bench, size_t size, void *memory, u64 ring);
 void slot_bench_close(struct slot_bench *bench);	/* the memory stays */
 /* Create the slot, or change its flags; ticks that it took. */
 u64 slot_bench_set(struct slot_bench *bench, u32 flags);

@@ -42,7 +42,7 @@ static struct phases measure(bool huge)
 
 	if (!memory)
 		return best;
-	slot_bench_open(&bench, SIZE, memory);
+	slot_bench_open(&bench, SIZE, memory, 0);
 	for (int round = 0; round < ROUNDS; round++)
 		one_round(&bench, &best);
 	slot_bench_close(&bench);

@@ -65,12 +65,16 @@ static void map_slot(struct vm *vm)
 		pd[i] = (SLOT_GPA + i * HUGE_SIZE) | PTE_P | PTE_W | PTE_PS;
 }
 
-void slot_bench_open(struct slot_bench *bench, size_t size, void *memory)
+void slot_bench_open(struct slot_bench *bench, size_t size, void *memory, u64 ring)
 {
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { ring } };
+
 	if (size > SLOT_MAX)
 		die("the slot is too large for the guest's page tables");
 	*bench = (struct slot_bench){ .size = size, .memory = memory };
 	bench->vm = vm_create(0);
+	if (ring)
+		do_ioctl(bench->vm->fd, KVM_ENABLE_CAP, &cap);
 	bench->vcpu = vcpu_create(bench->vm, 0, NULL, 0);
 	map_slot(bench->vm);
 }
@@ -119,7 +123,7 @@ static double measure_fault(size_t size, bool huge, u64 stride)
 
 	if (!memory)
 		return NOT_MEASURED;
-	slot_bench_open(&bench, size, memory);
+	slot_bench_open(&bench, size, memory, 0);
 	for (int round = 0; round < ROUNDS; round++) {
 		slot_bench_set(&bench, 0);
 		faults = slot_bench_touch(&bench, stride);

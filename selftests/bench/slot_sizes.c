@@ -15,6 +15,7 @@
 #include "bench.h"
 
 #define FILE_SIZE	(64ul << 20)
+#define RING_SIZE	(4096 * sizeof(struct kvm_dirty_gfn))
 #define SIZES		(sizeof(sizes) / sizeof(sizes[0]))
 #define LARGEST		(SIZES - 1)
 
@@ -36,7 +37,7 @@ static const struct backing {
 	{ "2m", HUGE_SIZE },
 };
 
-enum operation { START, GET_IDLE, CLEAR_IDLE, STOP, DELETE, DESTROY, OPERATIONS };
+enum operation { START, GET_IDLE, CLEAR_IDLE, RESET_IDLE, STOP, DELETE, DESTROY, OPERATIONS };
 
 static const struct {
 	const char *name;
@@ -46,6 +47,7 @@ static const struct {
 	[START]		= { "start", true, { 0.001, 0.001 } },
 	[GET_IDLE]	= { "get-idle" },
 	[CLEAR_IDLE]	= { "clear-idle", true },
+	[RESET_IDLE]	= { "reset-idle", true },
 	[STOP]		= { "stop", true, { 0, 0.01 } },
 	[DELETE]	= { "delete", true, { 0.001, 0.001 } },
 	[DESTROY]	= { "destroy" },
@@ -119,6 +121,18 @@ static u64 clear_idle(struct slot_bench *bench)
 	return rdtsc() - start;
 }
 
+/* What ring users do where the others get and clear. */
+static u64 reset_idle(struct slot_bench *bench)
+{
+	u64 start = rdtsc();
+	int n = ioctl(bench->vm->fd, KVM_RESET_DIRTY_RINGS, 0);
+	u64 ticks = rdtsc() - start;
+
+	if (n)
+		die("KVM_RESET_DIRTY_RINGS: %d for an idle slot", n);
+	return ticks;
+}
+
 static void clear_by_ioctl(struct slot_bench *bench)
 {
 	struct kvm_enable_cap cap = {
@@ -152,7 +166,6 @@ static void start_to_delete(struct slot_bench *bench, const struct backing *back
 {
 	map_all(bench, backing);
 	cost[START] = slot_bench_set(bench, KVM_MEM_LOG_DIRTY_PAGES);
-	cost[GET_IDLE] = NOT_MEASURED;
 	for (int round = 0; round < ROUNDS; round++)
 		cost[GET_IDLE] = cheapest(cost[GET_IDLE], get_idle(bench));
 	slot_bench_touch(bench, HUGE_SIZE);
@@ -169,7 +182,6 @@ static void start_to_destroy(struct slot_bench *bench, const struct backing *bac
 	clear_by_ioctl(bench);
 	map_all(bench, backing);
 	slot_bench_set(bench, KVM_MEM_LOG_DIRTY_PAGES);
-	cost[CLEAR_IDLE] = NOT_MEASURED;
 	for (int round = 0; round < ROUNDS; round++) {
 		get_idle(bench);
 		cost[CLEAR_IDLE] = cheapest(cost[CLEAR_IDLE], clear_idle(bench));
@@ -180,15 +192,29 @@ static void start_to_destroy(struct slot_bench *bench, const struct backing *bac
 	cost[DESTROY] = rdtsc() - start;
 }
 
+/* Logging in rings. */
+static void idle_rings(struct slot_bench *bench, const struct backing *backing, double *cost)
+{
+	map_all(bench, backing);
+	slot_bench_set(bench, KVM_MEM_LOG_DIRTY_PAGES);
+	for (int round = 0; round < ROUNDS; round++)
+		cost[RESET_IDLE] = cheapest(cost[RESET_IDLE], reset_idle(bench));
+}
+
 static void measure(char *memory, size_t size, const struct backing *backing, double *cost)
 {
 	struct slot_bench bench;
 
-	slot_bench_open(&bench, size, memory);
+	slot_bench_open(&bench, size, memory, 0);
 	start_to_delete(&bench, backing, cost);
 	slot_bench_close(&bench);
-	slot_bench_open(&bench, size, memory);
+	slot_bench_open(&bench, size, memory, 0);
 	start_to_destroy(&bench, backing, cost);
+	if (!check_extension(KVM_CAP_DIRTY_LOG_RING))
+		return;
+	slot_bench_open(&bench, size, memory, RING_SIZE);
+	idle_rings(&bench, backing, cost);
+	slot_bench_close(&bench);
 }
 
 /* ---- rows ---- */
