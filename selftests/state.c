@@ -198,7 +198,18 @@ static u32 pae_page(struct vcpu *vcpu)
 	return *(u32 *)((char *)vcpu->run + vcpu->run->io.data_offset);
 }
 
-/* To look at them loads none, nor does what is refused: SDM vol. 3, 4.4.1. */
+static u64 pae_translated(struct vcpu *vcpu)
+{
+	struct kvm_translation t = { .linear_address = 1ul << 30 };
+
+	do_ioctl(vcpu->fd, KVM_TRANSLATE, &t);
+	return t.valid ? t.physical_address : 0;
+}
+
+/*
+ * To look at them loads none, nor does what is refused, and a walk in software is by
+ * what the CPU has: SDM vol. 3, 4.4.1.
+ */
 TEST(pdptes)
 {
 	struct vm *vm = vm_create(0);
@@ -212,8 +223,10 @@ TEST(pdptes)
 	((u64 *)guest_ptr(vm, PAE_PDPT))[1] = PAE_PD(1) | PTE_P;
 	do_ioctl(vcpu->fd, KVM_GET_SREGS2, &s);
 	EXPECT_EQ(PAE_PD(0) | PTE_P, s.pdptrs[1]);	/* the CPU's own */
+	EXPECT_EQ(PAE_PAGE(0), pae_translated(vcpu));
 	EXPECT_EQ(0, pae_page(vcpu));
 	EXPECT_EQ(1, pae_page(vcpu));
+	EXPECT_EQ(PAE_PAGE(1), pae_translated(vcpu));
 	s.pdptrs[1] = PAE_PD(0) | PTE_P;
 	s.cr4 |= 1ull << 31;
 	EXPECT_EQ(EINVAL, ioctl_errno(vcpu->fd, KVM_SET_SREGS2, &s));
@@ -228,13 +241,10 @@ TEST(accessed_pdpte)
 {
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, NULL, 0);
-	struct kvm_translation t = { .linear_address = 1ul << 30 };
 
 	pae_start(vcpu);
 	((u64 *)guest_ptr(vm, PAE_PDPT))[1] |= 1 << 5;
-	do_ioctl(vcpu->fd, KVM_TRANSLATE, &t);
-	EXPECT_EQ(1, t.valid);
-	EXPECT_EQ(PAE_PAGE(0), t.physical_address);
+	EXPECT_EQ(PAE_PAGE(0), pae_translated(vcpu));
 }
 
 /* Long mode prepared, PAE not yet: the exit must not leave any of that to the host. */

@@ -165,6 +165,7 @@ struct vendor_caps {
 	bool bus_lock_exit;		/* exits tell that the guest has locked the bus */
 	bool page_1g;
 	bool shutdown_state;		/* a triple fault leaves the state defined */
+	bool pdptes_held;		/* PDPTEs are registers, not read anew by each walk */
 	u64 max_tsc_ratio, default_tsc_ratio;
 	u8 tsc_ratio_frac_bits;
 	u8 max_phyaddr;

@@ -27,7 +27,7 @@ struct walk {
 	u8 pkey;
 };
 
-/* The PDPTEs of 32-bit PAE paging: four, loaded with CR3, with no rights of their own. */
+/* The PDPTEs of 32-bit PAE paging: four, with no rights of their own. */
 static bool is_pdpte(const struct walk *w, int level)
 {
 	return w->levels == 3 && level == 3;
@@ -209,15 +209,39 @@ static gpa_t top_table(const struct walk *w)
 	return cr3 & (w->pae ? FRAME : 0xfffff000);
 }
 
+/*
+ * VMX's PDPTEs are registers, loaded with CR3 (SDM vol. 3, 4.4.1) and checked then. SVM
+ * reads them from memory on each walk, like any other table: APM vol. 2, 15.25.10.
+ */
+static bool pdptes_held(const struct walk *w)
+{
+	return w->levels == 3 && vendor_caps.pdptes_held;
+}
+
+static u64 held_pdpte(const struct walk *w, gva_t gva)
+{
+	u64 pdptes[4];
+
+	static_call(vendor_get_pdptrs)(w->vcpu, pdptes);
+	return pdptes[(gva >> 30) & 3];
+}
+
 static int walk(struct walk *w, gva_t gva, gpa_t *gpa, struct guest_fault *fault)
 {
 	unsigned int bits = w->pae ? 9 : 10, size = w->pae ? 8 : 4;
 	gpa_t at, table = top_table(w);
-	int level, r;
+	int level = w->levels, r;
 	u64 entry;
 	bool leaf;
 
-	for (level = w->levels; ; level--) {
+	if (pdptes_held(w)) {
+		entry = held_pdpte(w, gva);
+		if (!(entry & _PAGE_PRESENT))
+			return page_fault(w, gva, 0, fault);
+		table = entry & FRAME;
+		level--;
+	}
+	for (;; level--) {
 		at = table + ((gva >> (PAGE_SHIFT + (level - 1) * bits)) &
 			      (is_pdpte(w, level) ? 3 : BIT(bits) - 1)) * size;
 		/* A table that is not in memory reads as nothing mapped. */
@@ -317,8 +341,8 @@ static noinline int walk_and_note(struct vcpu *vcpu, struct walk_memo *memo, gva
 		/* -EAGAIN: the guest changed the entry under us. */
 		r = walk(&w, gva, gpa, fault);
 	} while (r == -EAGAIN && --tries);
-	/* Entries of 4 bytes, and CPUID that may still change, are not worth it. */
-	if (r || !w.pae || !vcpu->arch.has_run)
+	/* Entries of 4 bytes or in registers, and CPUID that may still change, are not worth it. */
+	if (r || !w.pae || pdptes_held(&w) || !vcpu->arch.has_run)
 		memo->n = 0;
 	else
 		memo->gfn = *gpa >> PAGE_SHIFT;

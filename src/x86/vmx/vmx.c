@@ -516,6 +516,7 @@ int vmx_probe(struct vendor_ops *ops)
 		.page_1g = vmx_caps.ept_vpid & VMX_EPT_1GB_PAGE_BIT,
 		/* SDM vol. 3, 27.3; what an SVM's VMCB then has is undefined: APM vol. 2, 15.14.3. */
 		.shutdown_state = true,
+		.pdptes_held = true,
 		.max_phyaddr = boot_cpu_data.x86_phys_bits,
 		/* 16 whole and 48 fractional bits: SDM vol. 3, 25.3. */
 		.tsc_ratio_frac_bits = 48,
