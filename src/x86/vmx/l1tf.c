@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * L1TF: the one warning that a VM's creation may bring. What is asked is
+ * L1TF: the warnings that a VM's creation may bring. For SMT, what is asked is
  * whether siblings are online now; the boot-time switch does not say that.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -26,11 +26,20 @@ static enum l1tf_choice choice(void)
 	}
 }
 
+/* Old microcode: reading 64 KiB at each entry instead would cost more than most exits do. */
+static bool flush_missing(void)
+{
+	return boot_cpu_has_bug(X86_BUG_L1TF) && l1tf_mitigation != L1TF_MITIGATION_OFF &&
+	       !boot_cpu_has(X86_FEATURE_FLUSH_L1D);
+}
+
 /**
- * vmx_warn_smt() - say once, at a VM's creation, that SMT leaves L1TF open
+ * vmx_warn_l1tf() - say once, at a VM's creation, what leaves L1TF open
  */
-void vmx_warn_smt(void)
+void vmx_warn_l1tf(void)
 {
 	if (l1tf_smt_warning(boot_cpu_has_bug(X86_BUG_L1TF), choice(), sched_smt_active()))
 		pr_warn_once("L1TF: SMT siblings are online, so guests may read the host's memory; see the kernel's admin-guide/hw-vuln/l1tf.rst\n");
+	if (flush_missing())
+		pr_warn_once("L1TF: this CPU's microcode can't flush the L1D, so guests may read the host's memory; update it\n");
 }

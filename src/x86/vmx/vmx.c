@@ -32,7 +32,7 @@ static const u32 passed_msrs[] = {
 
 static int vm_init(struct vm *vm)
 {
-	vmx_warn_smt();
+	vmx_warn_l1tf();
 	return 0;
 }
 

@@ -120,7 +120,7 @@ void vmx_pml_reset(struct vmx_vcpu *vmx);
 unsigned int vmx_take_written(struct vcpu *vcpu, const u64 **gpas);
 
 /* l1tf.c */
-void vmx_warn_smt(void);
+void vmx_warn_l1tf(void);
 
 /* perf.c */
 void vmx_perf_reset(struct vmx_vcpu *vmx);
