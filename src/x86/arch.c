@@ -127,39 +127,25 @@ static long dev_get_msrs(void *obj, void *arg, unsigned long raw)
 	return msr_feature_io((void __user *)raw);
 }
 
-static long dev_get_cpuid(unsigned long raw, int (*get)(struct kvm_cpuid2 *,
-							 struct kvm_cpuid_entry2 __user *))
-{
-	struct kvm_cpuid2 __user *user = (void __user *)raw;
-	struct kvm_cpuid2 head;
-	int r;
-
-	if (copy_from_user(&head, user, sizeof(head)))
-		return -EFAULT;
-	r = get(&head, user->entries);
-	if (r)
-		return r;
-	return copy_to_user(user, &head, sizeof(head)) ? -EFAULT : 0;
-}
-
 static long dev_supported_cpuid(void *obj, void *arg, unsigned long raw)
 {
-	return dev_get_cpuid(raw, cpuid_get_supported);
-}
+	struct kvm_cpuid2 __user *user = (void __user *)raw;
 
-static int no_vcpus_hv_cpuid(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e)
-{
-	return hv_cpuid_supported(NULL, head, e);
-}
-
-static long dev_supported_hv_cpuid(void *obj, void *arg, unsigned long raw)
-{
-	return dev_get_cpuid(raw, no_vcpus_hv_cpuid);
+	return cpuid_get_supported(arg, user->entries);
 }
 
 static long dev_emulated_cpuid(void *obj, void *arg, unsigned long raw)
 {
-	return dev_get_cpuid(raw, cpuid_get_emulated);
+	struct kvm_cpuid2 __user *user = (void __user *)raw;
+
+	return cpuid_get_emulated(arg, user->entries);
+}
+
+static long dev_supported_hv_cpuid(void *obj, void *arg, unsigned long raw)
+{
+	struct kvm_cpuid2 __user *user = (void __user *)raw;
+
+	return hv_cpuid_supported(NULL, arg, user->entries);
 }
 
 /* The device's only attribute: the XSAVE components that a guest can have. */
@@ -188,9 +174,9 @@ static const struct ioctl_row dev_ioctls[] = {
 	{ KVM_GET_MSR_INDEX_LIST,		IOCTL_RAW,	dev_msr_index_list },
 	{ KVM_GET_MSR_FEATURE_INDEX_LIST,	IOCTL_RAW,	dev_msr_feature_list },
 	{ KVM_GET_MSRS,				IOCTL_RAW,	dev_get_msrs },
-	{ KVM_GET_SUPPORTED_CPUID,		IOCTL_RAW,	dev_supported_cpuid },
-	{ KVM_GET_EMULATED_CPUID,		IOCTL_RAW,	dev_emulated_cpuid },
-	{ KVM_GET_SUPPORTED_HV_CPUID,		IOCTL_RAW,	dev_supported_hv_cpuid },
+	{ KVM_GET_SUPPORTED_CPUID,		0,		dev_supported_cpuid },
+	{ KVM_GET_EMULATED_CPUID,		0,		dev_emulated_cpuid },
+	{ KVM_GET_SUPPORTED_HV_CPUID,		0,		dev_supported_hv_cpuid },
 	{ KVM_X86_GET_MCE_CAP_SUPPORTED,	0,		dev_mce_cap },
 	{ KVM_HAS_DEVICE_ATTR,			0,		dev_has_attr },
 	{ KVM_GET_DEVICE_ATTR,			0,		dev_get_attr },

@@ -670,15 +670,8 @@ static long enable_cap(void *obj, void *arg, unsigned long raw)
 static long get_supported_hv_cpuid(void *obj, void *arg, unsigned long raw)
 {
 	struct kvm_cpuid2 __user *user = (void __user *)raw;
-	struct kvm_cpuid2 head;
-	int r;
 
-	if (copy_from_user(&head, user, sizeof(head)))
-		return -EFAULT;
-	r = hv_cpuid_supported(obj, &head, user->entries);
-	if (r)
-		return r;
-	return copy_to_user(user, &head, sizeof(head)) ? -EFAULT : 0;
+	return hv_cpuid_supported(obj, arg, user->entries);
 }
 
 /* --- The same by way of the run page: KVM_CAP_SYNC_REGS. --- */
@@ -803,7 +796,7 @@ static const struct ioctl_row state_ioctls[] = {
 	{ KVM_SET_CPUID,	0,		set_cpuid },
 	{ KVM_SET_CPUID2,	0,		set_cpuid2 },
 	{ KVM_GET_CPUID2,	0,		get_cpuid2 },
-	{ KVM_GET_SUPPORTED_HV_CPUID, IOCTL_RAW,	get_supported_hv_cpuid },
+	{ KVM_GET_SUPPORTED_HV_CPUID, 0,	get_supported_hv_cpuid },
 	{ KVM_GET_LAPIC,	0,		get_lapic },
 	{ KVM_SET_LAPIC,	0,		set_lapic },
 	{ KVM_SET_VAPIC_ADDR,	0,		set_vapic_addr },
