@@ -197,8 +197,8 @@ bool arch_vcpu_may_poll(struct vcpu *vcpu);
  * @cmd:	its number
  * @raw:	its argument
  *
- * Context: sleeps; vcpu->lock held, the vCPU loaded. Return: 0, or an errno: -ENOTTY if there is
- * no such ioctl.
+ * Context: sleeps; vcpu->lock held, the vCPU loaded. Return: the command's, or an errno: -ENOTTY
+ * if there is no such ioctl.
  */
 long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * x86 as the common core sees it: module load, the device's, the VM's and the
- * vCPU's lifetimes and ioctls. What they do lives with its subject; here are
- * the tables, and the order in which things come and go.
+ * x86 as the common core sees it: module load, lifetimes, and the ioctls of the
+ * device and the VM (the vCPU's are state_ioctl.c's). What they do lives with its
+ * subject; here are the tables, and the order in which things come and go.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -805,9 +805,4 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 struct page *arch_vcpu_mmap_page(struct vcpu *vcpu, unsigned long pgoff)
 {
 	return pgoff == 1 ? virt_to_page(vcpu->arch.pio_data) : NULL;
-}
-
-long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw)
-{
-	return state_ioctl(vcpu, cmd, raw);
 }

@@ -816,15 +816,7 @@ static const struct ioctl_row state_ioctls[] = {
 	{ KVM_ENABLE_CAP,	0,		enable_cap },
 };
 
-/**
- * state_ioctl() - the vCPU ioctls that read and write state
- * @vcpu:	the vCPU, loaded
- * @cmd:	the command
- * @raw:	its argument
- *
- * Context: vcpu->lock held; may sleep. Return: the command's, or -ENOTTY.
- */
-long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw)
+long arch_vcpu_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw)
 {
 	return ioctl_call(state_ioctls, ARRAY_SIZE(state_ioctls), vcpu, cmd, raw);
 }

@@ -217,7 +217,6 @@ bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
 void pdptrs_set(struct vcpu *vcpu, const u64 *pdptrs);
 
 /* state_ioctl.c: user space's way to a vCPU's state */
-long state_ioctl(struct vcpu *vcpu, unsigned int cmd, unsigned long raw);
 int state_sync_in(struct vcpu *vcpu);		/* KVM_CAP_SYNC_REGS */
 void state_sync_out(struct vcpu *vcpu);
 void state_get_regs(struct vcpu *vcpu, struct kvm_regs *regs);
