@@ -389,7 +389,7 @@ static u64 cr_read(struct vcpu *vcpu, unsigned int cr)
 	case 4:
 		return vcpu->arch.cr4;
 	default:
-		return get_cr8(vcpu);
+		return lapic_get_tpr(vcpu);
 	}
 }
 
@@ -401,7 +401,7 @@ static u64 lmsw(u64 cr0, u16 msw)
 
 static int cr8_to_user(struct vcpu *vcpu, u64 before)
 {
-	if (vcpu->arch.lapic || before <= get_cr8(vcpu))
+	if (vcpu->arch.lapic || before <= lapic_get_tpr(vcpu))
 		return 1;
 	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 	return 0;
@@ -409,7 +409,7 @@ static int cr8_to_user(struct vcpu *vcpu, u64 before)
 
 static int mov_to_cr(struct vcpu *vcpu, unsigned int cr, u64 value)
 {
-	u64 cr8 = get_cr8(vcpu);
+	u64 cr8 = lapic_get_tpr(vcpu);
 	int r;
 
 	if (!is_64bit_code(vcpu))

@@ -176,14 +176,13 @@ static int set_tsc_adjust(const struct msr_access *a, u64 value)
 
 static int get_deadline(const struct msr_access *a, u64 *value)
 {
-	*value = a->vcpu->arch.lapic ? lapic_get_tsc_deadline(a->vcpu) : 0;
+	*value = lapic_get_tsc_deadline(a->vcpu);
 	return 0;
 }
 
 static int set_deadline(const struct msr_access *a, u64 value)
 {
-	if (a->vcpu->arch.lapic)
-		lapic_set_tsc_deadline(a->vcpu, value);
+	lapic_set_tsc_deadline(a->vcpu, value);
 	return 0;
 }
 
@@ -201,12 +200,12 @@ static int set_apic_base(const struct msr_access *a, u64 value)
 
 static int get_x2apic(const struct msr_access *a, u64 *value)
 {
-	return !a->vcpu->arch.lapic || lapic_x2apic_read(a->vcpu, a->index, value);
+	return lapic_x2apic_read(a->vcpu, a->index, value);
 }
 
 static int set_x2apic(const struct msr_access *a, u64 value)
 {
-	return !a->vcpu->arch.lapic || lapic_x2apic_write(a->vcpu, a->index, value);
+	return lapic_x2apic_write(a->vcpu, a->index, value);
 }
 
 static int get_efer(const struct msr_access *a, u64 *value)

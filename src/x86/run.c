@@ -408,7 +408,7 @@ static void run_page_out(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = !!(vcpu->arch.rflags & X86_EFLAGS_IF);
-	run->cr8 = get_cr8(vcpu);
+	run->cr8 = lapic_get_tpr(vcpu);
 	run->apic_base = vcpu->arch.apic_base;
 	if (in_smm(vcpu))
 		run->flags |= KVM_RUN_X86_SMM;

@@ -291,20 +291,8 @@ int set_cr8(struct vcpu *vcpu, u64 cr8)
 {
 	if (cr8 & ~X86_CR8_TPR)
 		return 1;
-	if (vcpu->arch.lapic)
-		lapic_set_tpr(vcpu, cr8);
-	else
-		vcpu->arch.cr8 = cr8;
+	lapic_set_tpr(vcpu, cr8);
 	return 0;
-}
-
-/**
- * get_cr8() - the task priority, wherever it is kept
- * @vcpu: the vCPU
- */
-u64 get_cr8(struct vcpu *vcpu)
-{
-	return vcpu->arch.lapic ? lapic_get_tpr(vcpu) : vcpu->arch.cr8;
 }
 
 /**

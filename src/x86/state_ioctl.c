@@ -94,7 +94,7 @@ static void get_sregs_common(struct vcpu *vcpu, struct kvm_sregs *s)
 	s->cr2 = vcpu->arch.cr2;
 	s->cr3 = static_call(vendor_get_cr3)(vcpu);
 	s->cr4 = vcpu->arch.cr4;
-	s->cr8 = get_cr8(vcpu);
+	s->cr8 = lapic_get_tpr(vcpu);
 	s->efer = vcpu->arch.efer;
 	s->apic_base = vcpu->arch.apic_base;
 }
@@ -370,8 +370,7 @@ static long get_mp_state(void *obj, void *arg, unsigned long raw)
 	struct kvm_mp_state *s = arg;
 	struct vcpu *vcpu = obj;
 
-	if (vcpu->arch.lapic && lapic_has_init_sipi(vcpu))
-		lapic_take_init_sipi(vcpu);
+	lapic_take_init_sipi(vcpu);
 	s->mp_state = vcpu->arch.mp_state;
 	/* KVM_HC_KICK_CPU has ended the sleep, if not yet in fact. */
 	if (s->mp_state == KVM_MP_STATE_HALTED && vcpu->arch.pv.unhalted)
@@ -446,18 +445,12 @@ static long get_cpuid2(void *obj, void *arg, unsigned long raw)
 
 static long get_lapic(void *obj, void *arg, unsigned long raw)
 {
-	struct vcpu *vcpu = obj;
-
-	return vcpu->arch.lapic ? lapic_get_state(vcpu, arg) : -EINVAL;
+	return lapic_get_state(obj, arg);
 }
 
 static long set_lapic(void *obj, void *arg, unsigned long raw)
 {
-	struct vcpu *vcpu = obj;
-	long r = vcpu->arch.lapic ? lapic_set_state(vcpu, arg) : -EINVAL;
-
-	vcpu_request(vcpu, VCPU_REQ_EVENT);
-	return r;
+	return lapic_set_state(obj, arg);
 }
 
 static long get_tsc_khz(void *obj, void *arg, unsigned long raw)

@@ -196,7 +196,6 @@ int set_cr0(struct vcpu *vcpu, u64 cr0);	/* 0, or 1: #GP */
 int set_cr3(struct vcpu *vcpu, u64 cr3);
 int set_cr4(struct vcpu *vcpu, u64 cr4);
 int set_cr8(struct vcpu *vcpu, u64 cr8);
-u64 get_cr8(struct vcpu *vcpu);
 int set_efer(struct vcpu *vcpu, u64 efer, bool host);
 int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
 int set_dr(struct vcpu *vcpu, int dr, u64 value);

@@ -20,8 +20,6 @@
 #define LAPIC_LVTS		6
 #define LAPIC_STATE_SIZE	sizeof_field(struct kvm_lapic_state, regs)
 
-#define MSR_X2APIC_FIRST	APIC_BASE_MSR
-
 /* Bits of each LVT that a guest can set (SDM vol. 3, figure 11-8). */
 #define LVT_BITS	(APIC_LVT_MASKED | APIC_SEND_PENDING | APIC_VECTOR_MASK)
 #define LVT_LINT_BITS	(LVT_BITS | APIC_MODE_MASK | APIC_INPUT_POLARITY | \
@@ -771,7 +769,7 @@ int lapic_x2apic_read(struct vcpu *vcpu, u32 msr, u64 *value)
 	struct lapic *apic = vcpu->arch.lapic;
 
 	return !apic || !lapic_is_x2apic(apic) ||
-	       lapic_msr_read(vcpu, (msr - MSR_X2APIC_FIRST) << 4, value);
+	       lapic_msr_read(vcpu, (msr - APIC_BASE_MSR) << 4, value);
 }
 
 /**
@@ -787,7 +785,7 @@ int lapic_x2apic_write(struct vcpu *vcpu, u32 msr, u64 value)
 	struct lapic *apic = vcpu->arch.lapic;
 
 	return !apic || !lapic_is_x2apic(apic) ||
-	       lapic_msr_write(vcpu, (msr - MSR_X2APIC_FIRST) << 4, value);
+	       lapic_msr_write(vcpu, (msr - APIC_BASE_MSR) << 4, value);
 }
 
 /* Registers that are there, if not to be read: of the others, an access is an error. */
@@ -872,7 +870,7 @@ int lapic_mmio_write(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void 
 }
 
 /**
- * lapic_get_tpr() - CR8
+ * lapic_get_tpr() - CR8, the task priority, wherever it is kept
  * @vcpu:	the vCPU
  */
 u64 lapic_get_tpr(struct vcpu *vcpu)
@@ -883,7 +881,7 @@ u64 lapic_get_tpr(struct vcpu *vcpu)
 }
 
 /**
- * lapic_set_tpr() - write CR8
+ * lapic_set_tpr() - write CR8, likewise
  * @vcpu:	the vCPU
  * @cr8:	0 to 15
  */
