@@ -43,29 +43,6 @@ int guest_read(struct vm *vm, unsigned int space, gpa_t gpa, void *data, size_t 
 	return 0;
 }
 
-/**
- * guest_read_nofault() - copy from guest memory that is at hand
- * @vm:		the VM; its srcu is held
- * @gpa:	guest physical address, in SPACE_MAIN
- * @data:	destination
- * @len:	bytes, within a page
- *
- * Context: any that may take a page-fault trap. Return: 0; -EFAULT if the
- * host would have to fault it in, or there is no memory.
- */
-int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len)
-{
-	struct memslot *slot = memslot_find(vm, SPACE_MAIN, gpa >> PAGE_SHIFT);
-	unsigned long left;
-
-	if (!slot)
-		return -EFAULT;
-	pagefault_disable();
-	left = __copy_from_user_inatomic(data, user_address(slot, gpa), len);
-	pagefault_enable();
-	return left ? -EFAULT : 0;
-}
-
 /* Where there is no way to log a write, there shall be none. */
 static struct memslot *writable_slot(struct vcpu *vcpu, unsigned int space, gpa_t gpa)
 {

@@ -31,7 +31,6 @@ MODULE_PARM_DESC(halt_poll_ns, "a vCPU that halts polls for so long at most befo
 static struct kmem_cache *vcpu_cachep;
 /* For vcpus_kick_and_wait(); used with preemption off. */
 static DEFINE_PER_CPU(cpumask_var_t, kick_mask);
-static struct preempt_ops preempt_ops;
 
 /**
  * vcpu_load() - bind a vCPU to this thread and this CPU
@@ -77,13 +76,10 @@ static void sched_out(struct preempt_notifier *notifier, struct task_struct *nex
 	arch_vcpu_put(vcpu);
 }
 
-/**
- * vcpu_wake() - end a vCPU's sleep, if it sleeps
- * @vcpu: the vCPU
- *
- * Context: any. Return: whether it slept.
- */
-bool vcpu_wake(struct vcpu *vcpu)
+static struct preempt_ops preempt_ops = { .sched_in = sched_in, .sched_out = sched_out };
+
+/* Ends a vCPU's sleep; returns whether it slept. Context: any. */
+static bool wake(struct vcpu *vcpu)
 {
 	bool slept = rcuwait_wake_up(&vcpu->wait);
 
@@ -125,7 +121,7 @@ void vcpu_kick(struct vcpu *vcpu)
 {
 	int cpu, here;
 
-	if (vcpu_wake(vcpu))
+	if (wake(vcpu))
 		return;
 	here = get_cpu();
 	/* Pairs with the barrier after VCPU_IN_GUEST is set: see vcpu.h. */
@@ -622,8 +618,6 @@ int vcpu_init(void)
 						 arch_vcpu_usercopy_size, NULL);
 	if (!vcpu_cachep)
 		return -ENOMEM;
-	preempt_ops.sched_in = sched_in;
-	preempt_ops.sched_out = sched_out;
 	for_each_possible_cpu(cpu)
 		if (!zalloc_cpumask_var_node(&per_cpu(kick_mask, cpu), GFP_KERNEL,
 					     cpu_to_node(cpu)))

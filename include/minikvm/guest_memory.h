@@ -6,8 +6,8 @@
  * writes is logged as dirty here, so that no writer can forget it. It writes for
  * a vCPU, in that vCPU's thread: the dirty ring knows no other pages.
  *
- * All of these take vm->srcu to be held, may fault in host pages and so may
- * sleep, but where their name says "nofault".
+ * All of these take vm->srcu to be held, and may sleep, as they fault in host
+ * pages; but guest_write_nofault() does neither.
  */
 #ifndef MINIKVM_GUEST_MEMORY_H
 #define MINIKVM_GUEST_MEMORY_H
@@ -16,7 +16,6 @@
 
 int guest_read(struct vm *vm, unsigned int space, gpa_t gpa, void *data, size_t len);
 int guest_write(struct vcpu *vcpu, unsigned int space, gpa_t gpa, const void *data, size_t len);
-int guest_read_nofault(struct vm *vm, gpa_t gpa, void *data, size_t len);
 int guest_write_nofault(struct vm *vm, gpa_t gpa, const void *data, size_t len);
 int guest_cmpxchg(struct vcpu *vcpu, unsigned int space, gpa_t gpa, void *old, const void *new,
 		  unsigned int len);

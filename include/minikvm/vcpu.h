@@ -33,7 +33,6 @@ enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST, VCPU_EXITING };
  */
 enum vcpu_request {
 	VCPU_REQ_DIRTY_RING,		/* nearly full; ahead of all that writes memory */
-	VCPU_REQ_ARCH = 8,
 };
 
 struct vcpu {
@@ -112,7 +111,6 @@ void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_kick_self(void);
-bool vcpu_wake(struct vcpu *vcpu);
 void vcpus_kick_and_wait(struct vm *vm);
 void vcpus_kick_and_wait_for(struct vm *vm, const unsigned long *wanted);
 void vcpu_block(struct vcpu *vcpu);

@@ -251,11 +251,8 @@ void events_requeue(struct vcpu *vcpu)
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 
-/**
- * events_in_flight() - is something being delivered?
- * @vcpu: the vCPU
- */
-bool events_in_flight(struct vcpu *vcpu)
+/* Is something being delivered? */
+static bool in_flight(struct vcpu *vcpu)
 {
 	const struct vcpu_events *e = &vcpu->arch.events;
 
@@ -466,7 +463,7 @@ void events_inject(struct vcpu *vcpu)
  */
 void events_cancel(struct vcpu *vcpu)
 {
-	if (!events_in_flight(vcpu))
+	if (!in_flight(vcpu))
 		return;
 	static_call(vendor_cancel_injection)(vcpu);
 	if (vcpu->arch.events.nmi.injected)
@@ -482,7 +479,7 @@ bool user_may_inject(struct vcpu *vcpu)
 {
 	if (vcpu->vm->arch.irqchip == IRQCHIP_KERNEL)
 		return true;
-	return irq_open(vcpu) && !events_in_flight(vcpu) &&
+	return irq_open(vcpu) && !in_flight(vcpu) &&
 	       !vcpu->arch.events.exception.pending && user_irq_accepted(vcpu);
 }
 
@@ -503,7 +500,7 @@ bool events_wake(struct vcpu *vcpu)
 {
 	const struct vcpu_events *e = &vcpu->arch.events;
 
-	if (e->exception.pending || events_in_flight(vcpu))
+	if (e->exception.pending || in_flight(vcpu))
 		return true;
 	if (READ_ONCE(vcpu->arch.pv.unhalted) || smm_open(vcpu))
 		return true;

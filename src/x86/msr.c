@@ -29,7 +29,6 @@
 #define MSR_IO_MAX	256
 
 /* Named by no kernel header. */
-#define MSR_IA32_VMX_LAST	0x492
 #define MSR_AMD_PSTATE_FIRST	0xc0010061
 #define MSR_AMD_PSTATE_LAST	0xc001006b
 
@@ -83,11 +82,8 @@ static bool mtrr_type_valid(u8 type)
 	return type < 8 && (BIT(type) & 0x73);	/* 0, 1, 4, 5, 6 */
 }
 
-/**
- * pat_valid() - may this be written to IA32_PAT?
- * @pat: eight types: 0, 1, 4, 5, 6, 7
- */
-bool pat_valid(u64 pat)
+/* Eight types: 0, 1, 4, 5, 6, 7. */
+static bool pat_valid(u64 pat)
 {
 	/* No bits above 2, and types 2 and 3 (bit 1 without bit 2) do not exist. */
 	return !(pat & 0xf8f8f8f8f8f8f8f8ull) &&
@@ -811,8 +807,6 @@ void msr_init(void)
 			WARN_ON(rows[i].first <= rows[i - 1].last);
 		if (exists_here(&rows[i]))
 			rows[i].flags |= MSR_LIVE;
-		else
-			rows[i].flags &= ~MSR_LIVE;
 	}
 }
 
@@ -927,14 +921,8 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host)
 	return 0;
 }
 
-/**
- * msr_get_feature() - read a feature MSR: what this host can offer
- * @index:	the MSR
- * @value:	where the value goes
- *
- * Return: 0, or 1 if it is not a feature MSR.
- */
-int msr_get_feature(u32 index, u64 *value)
+/* A feature MSR: what this host can offer. 1: it is none. */
+static int get_feature(u32 index, u64 *value)
 {
 	struct msr_access a = { NULL, index, true };
 	const struct msr_row *row = find(index);
@@ -995,7 +983,7 @@ int msr_feature_index_list(struct kvm_msr_list __user *list)
 static int msr_io_one(struct vcpu *vcpu, struct kvm_msr_entry *e, bool write)
 {
 	if (!vcpu)
-		return msr_get_feature(e->index, &e->data);
+		return get_feature(e->index, &e->data);
 	return write ? msr_set(vcpu, e->index, e->data, true) :
 		       msr_get(vcpu, e->index, &e->data, true);
 }

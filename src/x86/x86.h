@@ -68,7 +68,6 @@ void queue_nmi(struct vcpu *vcpu);		/* from any vCPU's context */
 void events_requeue(struct vcpu *vcpu);		/* what the exit broke off */
 void events_inject(struct vcpu *vcpu);
 void events_cancel(struct vcpu *vcpu);		/* what no entry delivered */
-bool events_in_flight(struct vcpu *vcpu);
 void events_delivered(struct vcpu *vcpu);	/* by software */
 bool events_wake(struct vcpu *vcpu);
 bool irq_open(struct vcpu *vcpu);
@@ -143,14 +142,12 @@ void msr_init(void);				/* module load: probe the list */
 void msr_vcpu_init(struct vcpu *vcpu);
 int msr_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);	/* 0, or #GP */
 int msr_set(struct vcpu *vcpu, u32 index, u64 value, bool host);
-int msr_get_feature(u32 index, u64 *value);
 int msr_index_list(struct kvm_msr_list __user *list);
 int msr_feature_index_list(struct kvm_msr_list __user *list);
 int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
 int msr_feature_io(struct kvm_msrs __user *msrs);
 void msr_reset(struct vcpu *vcpu, bool init);
 #define PAT_RESET	0x0007040600070406ULL	/* SDM vol. 3, 11.12.4 */
-bool pat_valid(u64 pat);
 bool guest_has_spec_ctrl(struct vcpu *vcpu);
 
 /* SPEC_CTRL for an entry, and back: a guest without it runs with the host's. */
