@@ -34,21 +34,18 @@ enum exit_reason {
 	EXIT_WBINVD,
 	EXIT_INVLPG,
 	EXIT_RDPMC,
-	EXIT_RDTSC,
 	EXIT_MONITOR,
 	EXIT_MWAIT,
 	EXIT_XSETBV,
 	EXIT_RSM,
 	EXIT_UD_OPCODE,		/* an instruction this guest does not have: #UD */
 	EXIT_TASK_SWITCH,	/* exit.task */
-	EXIT_APIC_ACCESS,	/* exit.apic: virtualized APIC page */
-	EXIT_APIC_WRITE,	/* trap-like: exit.apic.offset was written */
+	EXIT_APIC_WRITE,	/* trap-like: exit.apic_offset was written */
 	EXIT_EOI,		/* trap-like: virtualized EOI of exit.eoi_vector */
 	EXIT_TPR_BELOW,		/* trap-like */
 	EXIT_TIMER,		/* preemption timer */
 	EXIT_PML_FULL,
 	EXIT_BUS_LOCK,		/* trap-like: there is exit.bus_lock, and nothing else */
-	EXIT_NOTIFY,
 	EXIT_MCE,		/* the host's own: already delivered */
 	EXIT_FAIL_ENTRY,	/* hardware refused to enter: exit.hw_reason */
 	EXIT_UNKNOWN,		/* exit.hw_reason, exit.raw */
@@ -105,10 +102,7 @@ struct exit {
 			bool has_error_code;
 			u32 error_code;
 		} task;
-		struct {
-			u32 offset;
-			bool write;
-		} apic;
+		u32 apic_offset;
 		u8 eoi_vector;
 		u64 raw[2];
 	};

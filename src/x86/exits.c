@@ -562,7 +562,7 @@ static int exit_eoi(struct vcpu *vcpu)
 
 static int exit_apic_write(struct vcpu *vcpu)
 {
-	lapic_hardware_write(vcpu, vcpu->arch.exit.apic.offset);
+	lapic_hardware_write(vcpu, vcpu->arch.exit.apic_offset);
 	return instruction_traps(vcpu);
 }
 

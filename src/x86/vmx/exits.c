@@ -161,13 +161,7 @@ DECODE(decode_trap)
 DECODE(decode_apic_write)
 {
 	take_traps(vcpu, exit);
-	exit->apic.offset = qual & 0xfff;
-}
-
-DECODE(decode_apic_access)
-{
-	exit->apic.offset = qual & 0xfff;
-	exit->apic.write = (qual >> 12 & 0xf) == 1;
+	exit->apic_offset = qual & 0xfff;
 }
 
 DECODE(decode_eoi)
@@ -214,7 +208,6 @@ static const struct vmx_exit_row rows[] = {
 	ROW(INVD,			EXIT_INVD,		NULL),
 	ROW(INVLPG,			EXIT_INVLPG,		NULL),
 	ROW(RDPMC,			EXIT_RDPMC,		NULL),
-	ROW(RDTSC,			EXIT_RDTSC,		NULL),
 	ROW(VMCALL,			EXIT_HYPERCALL,		NULL),
 	ROW(VMCLEAR,			EXIT_UD_OPCODE,		NULL),
 	ROW(VMLAUNCH,			EXIT_UD_OPCODE,		NULL),
@@ -236,7 +229,6 @@ static const struct vmx_exit_row rows[] = {
 	ROW(PAUSE_INSTRUCTION,		EXIT_PAUSE,		NULL),
 	ROW(MCE_DURING_VMENTRY,		EXIT_MCE,		NULL),
 	ROW(TPR_BELOW_THRESHOLD,	EXIT_TPR_BELOW,		decode_trap),
-	ROW(APIC_ACCESS,		EXIT_APIC_ACCESS,	decode_apic_access),
 	ROW(EOI_INDUCED,		EXIT_EOI,		decode_eoi),
 	ROW(EPT_VIOLATION,		EXIT_NPF,		decode_ept),
 	ROW(EPT_MISCONFIG,		EXIT_NPF_MISCONFIG,	decode_misconfig),
@@ -263,13 +255,15 @@ static const struct vmx_exit_row rows[] = {
 	ROW(ENQCMD,			EXIT_UD_OPCODE,		NULL),
 	ROW(ENQCMDS,			EXIT_UD_OPCODE,		NULL),
 	ROW(BUS_LOCK,			EXIT_BUS_LOCK,		decode_trap),
-	ROW(NOTIFY,			EXIT_NOTIFY,		NULL),
 	ROW(SEAMCALL,			EXIT_UD_OPCODE,		NULL),
 	ROW(TDCALL,			EXIT_UD_OPCODE,		NULL),
 	ROW(RDMSRLIST,			EXIT_UD_OPCODE,		NULL),
 	ROW(WRMSRLIST,			EXIT_UD_OPCODE,		NULL),
 	ROW(GETSEC,			EXIT_UD_OPCODE,		NULL),
 	ROW(RSM,			EXIT_UD_OPCODE,		NULL),
+	UNUSED(RDTSC),
+	UNUSED(APIC_ACCESS),
+	UNUSED(NOTIFY),
 	UNUSED(IO_SMI),
 	UNUSED(OTHER_SMI),
 	UNUSED(INVALID_STATE),		/* these two come with the failed-entry flag */
