@@ -17,6 +17,18 @@
 
 /* --- Getting past an instruction. --- */
 
+static int debug_to_user(struct vcpu *vcpu, u8 vector, u64 dr6)
+{
+	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
+
+	debug->dr6 = dr6;
+	debug->dr7 = effective_dr7(vcpu);
+	debug->pc = linear_rip(vcpu);
+	debug->exception = vector;
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	return 0;
+}
+
 /**
  * vcpu_single_step() - a step over an instruction that the core executed, not the CPU
  * @vcpu: the vCPU, loaded, behind the instruction; RFLAGS.TF was set before it
@@ -27,17 +39,10 @@
  */
 int vcpu_single_step(struct vcpu *vcpu)
 {
-	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
-
-	if (!(vcpu->arch.guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
-		queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
-		return 1;
-	}
-	debug->dr6 = DR_STEP | DR6_ACTIVE_LOW;
-	debug->pc = static_call(vendor_segment_base)(vcpu, SEG_CS) + vcpu->arch.rip;
-	debug->exception = X86_TRAP_DB;
-	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
-	return 0;
+	if (vcpu->arch.guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		return debug_to_user(vcpu, X86_TRAP_DB, DR_STEP | DR6_ACTIVE_LOW);
+	queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
+	return 1;
 }
 
 /* Behind an instruction an interrupt shadow has ended. */
@@ -195,11 +200,6 @@ static int exit_msr_write(struct vcpu *vcpu)
 	return vcpu_skip(vcpu);
 }
 
-static int exit_hypercall(struct vcpu *vcpu)
-{
-	return hypercall(vcpu);
-}
-
 /* --- I/O. --- */
 
 /* Into EAX clears the upper half of RAX; into AL and AX, nothing else. */
@@ -343,11 +343,6 @@ static int exit_mwait(struct vcpu *vcpu)
 	return vcpu_skip(vcpu);
 }
 
-static int exit_skip(struct vcpu *vcpu)
-{
-	return vcpu_skip(vcpu);
-}
-
 /* On VMX user space finds the state in which the guest gave up. */
 static int exit_shutdown(struct vcpu *vcpu)
 {
@@ -451,18 +446,6 @@ static int exit_cr(struct vcpu *vcpu)
 	return vcpu_skip(vcpu);
 }
 
-static int debug_to_user(struct vcpu *vcpu, u8 vector, u64 dr6)
-{
-	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
-
-	debug->dr6 = dr6;
-	debug->dr7 = effective_dr7(vcpu);
-	debug->pc = static_call(vendor_segment_base)(vcpu, SEG_CS) + vcpu->arch.rip;
-	debug->exception = vector;
-	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
-	return 0;
-}
-
 /* DR7.GD: a #DB before the access, SDM vol. 3, 17.2.4. User space that debugs has its own DR7. */
 static int general_detect(struct vcpu *vcpu)
 {
@@ -475,16 +458,12 @@ static int general_detect(struct vcpu *vcpu)
 static int exit_dr(struct vcpu *vcpu)
 {
 	struct exit *exit = &vcpu->arch.exit;
+	int dr = exit->dr.dr;
 	u64 value;
-	int dr;
 
-	/* DR4 and DR5 are DR6 and DR7, unless CR4.DE says, to the decoder, that they are not. */
-	dr = exit->dr.dr;
-	if (dr == 4 || dr == 5) {
-		if (vcpu->arch.cr4 & X86_CR4_DE)
-			return exit_ud(vcpu);
-		dr += 2;
-	}
+	/* With CR4.DE they do not exist; else set_dr() takes them for DR6 and DR7. */
+	if ((dr == 4 || dr == 5) && (vcpu->arch.cr4 & X86_CR4_DE))
+		return exit_ud(vcpu);
 	/* On VMX the exit comes before either check (SDM vol. 3, 25.1.3). */
 	if (static_call(vendor_cpl)(vcpu) > 0)
 		return exit_gp(vcpu);
@@ -502,8 +481,7 @@ static int exit_dr(struct vcpu *vcpu)
 			value = (u32)value;
 		return skip_or_gp(vcpu, set_dr(vcpu, dr, value));
 	}
-	get_dr(vcpu, dr, &value);
-	vcpu->arch.gpr[exit->dr.gpr] = value;
+	vcpu->arch.gpr[exit->dr.gpr] = get_dr(vcpu, dr);
 	return vcpu_skip(vcpu);
 }
 
@@ -684,7 +662,7 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_IO]		= { exit_io,		MEMORY },
 	[EXIT_HLT]		= { exit_hlt },
 	[EXIT_PAUSE]		= { exit_pause },
-	[EXIT_HYPERCALL]	= { exit_hypercall,	MEMORY },
+	[EXIT_HYPERCALL]	= { hypercall,		MEMORY },
 	[EXIT_NPF]		= { exit_npf,		MEMORY },
 	[EXIT_NPF_MISCONFIG]	= { exit_mmio,		MEMORY },
 	/* The log has been taken on the way out already: mmu_log_written(). */
@@ -696,9 +674,9 @@ static const struct { int (*handle)(struct vcpu *vcpu); bool memory; } rows[EXIT
 	[EXIT_NMI_WINDOW]	= { exit_event },
 	[EXIT_SHUTDOWN]		= { exit_shutdown },
 	[EXIT_INIT]		= { exit_again },
-	[EXIT_INVD]		= { exit_skip },
-	[EXIT_WBINVD]		= { exit_skip },
-	[EXIT_INVLPG]		= { exit_skip },
+	[EXIT_INVD]		= { vcpu_skip },
+	[EXIT_WBINVD]		= { vcpu_skip },
+	[EXIT_INVLPG]		= { vcpu_skip },
 	[EXIT_RDPMC]		= { exit_gp },
 	[EXIT_MONITOR]		= { exit_mwait },
 	[EXIT_MWAIT]		= { exit_mwait },

@@ -181,8 +181,8 @@ static void get_state(struct vcpu *vcpu, struct smm_state *s)
 	state_get_sregs(vcpu, &s->sregs);
 	/* Of what is on its way, not of the state. */
 	memset(s->sregs.interrupt_bitmap, 0, sizeof(s->sregs.interrupt_bitmap));
-	get_dr(vcpu, 6, &s->dr6);
-	get_dr(vcpu, 7, &s->dr7);
+	s->dr6 = get_dr(vcpu, 6);
+	s->dr7 = get_dr(vcpu, 7);
 	s->smbase = vcpu->arch.msr.smbase;
 	s->shadow = static_call(vendor_get_shadow)(vcpu);
 }

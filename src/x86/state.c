@@ -392,7 +392,7 @@ static u64 dr6_fixed(struct vcpu *vcpu)
 /**
  * set_dr() - MOV to a debug register
  * @vcpu:	the vCPU
- * @dr:		0 to 7; that 4 and 5 are #UD under CR4.DE is the caller's check
+ * @dr:		0 to 7; 4 and 5 are 6 and 7. That CR4.DE makes them a #UD is the caller's check
  * @value:	the new value
  *
  * Return: 0, or 1 for #GP.
@@ -416,22 +416,17 @@ int set_dr(struct vcpu *vcpu, int dr, u64 value)
 /**
  * get_dr() - MOV from a debug register
  * @vcpu:	the vCPU
- * @dr:		0 to 7
- * @value:	where it goes
+ * @dr:		as for set_dr()
  *
  * Bits that no CPU has clear are set, whatever KVM_SET_DEBUGREGS was given.
- *
- * Return: 0.
  */
-int get_dr(struct vcpu *vcpu, int dr, u64 *value)
+u64 get_dr(struct vcpu *vcpu, int dr)
 {
 	if (dr < 4)
-		*value = vcpu->arch.db[dr];
-	else if (dr == 4 || dr == 6)
-		*value = vcpu->arch.dr6 | dr6_fixed(vcpu);
-	else
-		*value = vcpu->arch.dr7 | DR7_ONES;
-	return 0;
+		return vcpu->arch.db[dr];
+	if (dr == 4 || dr == 6)
+		return vcpu->arch.dr6 | dr6_fixed(vcpu);
+	return vcpu->arch.dr7 | DR7_ONES;
 }
 
 /**

@@ -196,7 +196,7 @@ int set_cr8(struct vcpu *vcpu, u64 cr8);
 int set_efer(struct vcpu *vcpu, u64 efer, bool host);
 int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
 int set_dr(struct vcpu *vcpu, int dr, u64 value);
-int get_dr(struct vcpu *vcpu, int dr, u64 *value);
+u64 get_dr(struct vcpu *vcpu, int dr);
 u64 vcpu_rflags(struct vcpu *vcpu);		/* without a debugger's TF */
 void vcpu_set_rflags(struct vcpu *vcpu, u64 rflags);
 u64 linear_rip(struct vcpu *vcpu);
