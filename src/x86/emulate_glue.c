@@ -248,12 +248,9 @@ static void op_set_segment(struct emul *e, enum emul_seg seg, const struct kvm_s
 	static_call(vendor_set_segment)(emul_vcpu(e), (enum seg)seg, s);
 }
 
-/* LMSW can set PE, and can't clear it. */
 static int op_lmsw(struct emul *e, u16 msw)
 {
-	struct vcpu *vcpu = emul_vcpu(e);
-
-	if (!set_cr0(vcpu, (vcpu->arch.cr0 & ~0xeULL) | (msw & 0xf)))
+	if (!set_msw(emul_vcpu(e), msw))
 		return EMUL_OK;
 	e->fault = (struct emul_fault){
 		.vector = X86_TRAP_GP,

@@ -388,12 +388,6 @@ static u64 cr_read(struct vcpu *vcpu, unsigned int cr)
 	}
 }
 
-/* LMSW sets PE but does not clear it: SDM vol. 2. */
-static u64 lmsw(u64 cr0, u16 msw)
-{
-	return (cr0 & ~0xeULL) | (msw & 0xf);
-}
-
 static int cr8_to_user(struct vcpu *vcpu, u64 before)
 {
 	if (vcpu->arch.lapic || before <= lapic_get_tpr(vcpu))
@@ -432,7 +426,7 @@ static int exit_cr(struct vcpu *vcpu)
 	if (exit->cr.clts)
 		return skip_or_gp(vcpu, set_cr0(vcpu, vcpu->arch.cr0 & ~X86_CR0_TS));
 	if (exit->cr.lmsw)
-		return skip_or_gp(vcpu, set_cr0(vcpu, lmsw(vcpu->arch.cr0, exit->cr.msw)));
+		return skip_or_gp(vcpu, set_msw(vcpu, exit->cr.msw));
 	gpr = &vcpu->arch.gpr[exit->cr.gpr];
 	if (exit->cr.smsw) {
 		*gpr = gpr_merge(*gpr, vcpu->arch.cr0, exit->cr.smsw);

@@ -173,7 +173,7 @@ static void follow_paging(struct vcpu *vcpu)
 }
 
 /**
- * set_cr0() - MOV to CR0, LMSW, CLTS
+ * set_cr0() - MOV to CR0, CLTS
  * @vcpu:	the vCPU
  * @cr0:	the new value
  *
@@ -201,6 +201,18 @@ int set_cr0(struct vcpu *vcpu, u64 cr0)
 	if (changed & X86_CR0_PG)
 		static_call(vendor_tlb_flush)(vcpu);
 	return 0;
+}
+
+/**
+ * set_msw() - LMSW
+ * @vcpu:	the vCPU
+ * @msw:	bits 3:0 of CR0; PE can be set by it, but not cleared (SDM vol. 2)
+ *
+ * Context and return: as set_cr0().
+ */
+int set_msw(struct vcpu *vcpu, u16 msw)
+{
+	return set_cr0(vcpu, (vcpu->arch.cr0 & ~0xeULL) | (msw & 0xf));
 }
 
 /**

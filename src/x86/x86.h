@@ -190,6 +190,7 @@ int mce_set(struct vcpu *vcpu, u32 index, u64 value, bool host);
 
 /* state.c: control registers, debug registers, reset */
 int set_cr0(struct vcpu *vcpu, u64 cr0);	/* 0, or 1: #GP */
+int set_msw(struct vcpu *vcpu, u16 msw);
 int set_cr3(struct vcpu *vcpu, u64 cr3);
 int set_cr4(struct vcpu *vcpu, u64 cr4);
 int set_cr8(struct vcpu *vcpu, u64 cr8);
