@@ -9,13 +9,13 @@
 #include <linux/cache.h>
 #include <linux/cpufeature.h>
 #include <linux/percpu.h>
-#include <linux/sched/signal.h>
 #include <asm/debugreg.h>
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 #include <minikvm/bus.h>
 #include <minikvm/guest_memory.h>
 #include "compat/fpregs.h"
+#include "compat/guest_context.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"
 
@@ -539,6 +539,25 @@ static void raise(struct vcpu *vcpu, const struct emul_fault *f)
 		queue_exception(vcpu, f->vector);
 }
 
+/*
+ * 1: the instruction is in arch.emul.insn; 0: the emulator does not know it; -EFAULT: it is no
+ * longer there, and the fault is queued; -EAGAIN: enter the guest again.
+ */
+static int decode_or_raise(struct vcpu *vcpu)
+{
+	switch (decode(vcpu)) {
+	case EMUL_OK:
+		return 1;
+	case EMUL_FAULT:
+		raise(vcpu, &vcpu->arch.emul.fault);
+		return -EFAULT;
+	case EMUL_AGAIN:
+		return -EAGAIN;
+	default:
+		return 0;
+	}
+}
+
 /* The flags, two words of bytes if they could be fetched, and the exit in hardware's words. */
 static void report_failure(struct vcpu *vcpu)
 {
@@ -640,7 +659,7 @@ static int commit(struct vcpu *vcpu)
 
 static bool interrupted(struct vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || need_resched() || signal_pending(current);
+	return READ_ONCE(vcpu->requests) || host_work_pending();
 }
 
 static int execute(struct vcpu *vcpu)
@@ -745,21 +764,12 @@ static int plain_length(struct vcpu *vcpu)
 
 static int length(struct vcpu *vcpu)
 {
-	int len = plain_length(vcpu);
+	int len = plain_length(vcpu), r;
 
 	if (likely(len))
 		return len;
-	switch (decode(vcpu)) {
-	case EMUL_OK:
-		return vcpu->arch.emul.insn.len;
-	case EMUL_FAULT:
-		raise(vcpu, &vcpu->arch.emul.fault);
-		return -EFAULT;
-	case EMUL_AGAIN:
-		return -EAGAIN;
-	default:
-		return 0;
-	}
+	r = decode_or_raise(vcpu);
+	return r > 0 ? vcpu->arch.emul.insn.len : r;
 }
 
 /**
@@ -829,27 +839,18 @@ static bool operand(struct vcpu *vcpu, const struct emul_insn *insn)
  * emulate_decode_operand() - complete exit.cr or exit.dr from the instruction
  * @vcpu: the vCPU, loaded; vm->srcu held
  *
- * Return: 1; 0 if the emulator does not know it; -EFAULT with the fault queued;
- * -EAGAIN: enter the guest again.
+ * Context: may sleep, for guest memory. Return: 1; 0 if the emulator does not know it;
+ * -EFAULT with the fault queued; -EAGAIN: enter the guest again.
  */
 int emulate_decode_operand(struct vcpu *vcpu)
 {
 	struct exit *exit = &vcpu->arch.exit;
+	int r = decode_or_raise(vcpu);
 
-	exit->cr.clts = exit->cr.lmsw = false;
-	exit->cr.smsw = 0;
-	switch (decode(vcpu)) {
-	case EMUL_OK:
-		exit->len = vcpu->arch.emul.insn.len;
-		return operand(vcpu, &vcpu->arch.emul.insn);
-	case EMUL_FAULT:
-		raise(vcpu, &vcpu->arch.emul.fault);
-		return -EFAULT;
-	case EMUL_AGAIN:
-		return -EAGAIN;
-	default:
-		return 0;
-	}
+	if (r <= 0)
+		return r;
+	exit->len = vcpu->arch.emul.insn.len;
+	return operand(vcpu, &vcpu->arch.emul.insn);
 }
 
 /* --- Switches of tasks. --- */
