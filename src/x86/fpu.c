@@ -62,22 +62,6 @@ void fpu_leave(struct vcpu *vcpu)
 	fpu_swap_kvm_fpstate(&vcpu->arch.fpu, false);
 }
 
-/**
- * fpu_reset() - RESET or INIT of the FPU
- * @vcpu:	the vCPU
- * @init:	INIT
- *
- * INIT leaves x87, SSE, AVX and PKRU state alone (SDM vol. 3, table 10-1; only
- * MPX, which is not offered, would be cleared). RESET comes once, at creation,
- * to an image that the kernel has just initialized. So neither touches the
- * image, be it loaded or not.
- */
-void fpu_reset(struct vcpu *vcpu, bool init)
-{
-	if (!init)
-		vcpu->arch.pkru = 0;
-}
-
 /* Components that user space may move: what the guest may have, and x87, SSE. */
 static u64 movable(struct vcpu *vcpu)
 {

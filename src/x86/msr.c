@@ -1045,14 +1045,18 @@ int msr_feature_io(struct kvm_msrs __user *msrs)
 }
 
 /**
- * msr_vcpu_init() - the MSRs of a new vCPU that no reset touches
+ * msr_vcpu_init() - the MSRs of a new vCPU that are not zero
  * @vcpu: the vCPU; vcpu_reset() follows
+ *
+ * An INIT does not come here: it leaves them alone (SDM vol. 3, table 10-1).
  */
 void msr_vcpu_init(struct vcpu *vcpu)
 {
 	struct msr_state *m = &vcpu->arch.msr;
 	bool amd = boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
 
+	m->pat = PAT_RESET;
+	m->misc_enable = MISC_ENABLE_NO_PMU;
 	m->arch_capabilities = arch_capabilities();
 	m->platform_info = MSR_PLATFORM_INFO_CPUID_FAULT;
 	m->ucode_rev = amd ? 0x01000065 : 0x100000000ULL;
@@ -1062,24 +1066,4 @@ void msr_vcpu_init(struct vcpu *vcpu)
 	m->poll_control = 1;
 	/* Hardware passes nothing yet, and the VM may have a filter already. */
 	vcpu_request(vcpu, VCPU_REQ_MSR_FILTER);
-}
-
-/**
- * msr_reset() - reset or INIT of the MSRs that live in struct msr_state
- * @vcpu:	the vCPU
- * @init:	INIT, which leaves nearly all of them alone (SDM vol. 3, table 10-1)
- */
-void msr_reset(struct vcpu *vcpu, bool init)
-{
-	struct msr_state *m = &vcpu->arch.msr;
-
-	if (init)
-		return;
-	m->pat = PAT_RESET;
-	m->misc_features = 0;
-	m->misc_enable = MISC_ENABLE_NO_PMU;
-	m->spec_ctrl = 0;
-	m->virt_spec_ctrl = 0;
-	m->xss = 0;
-	m->debugctl = 0;
 }

@@ -524,8 +524,10 @@ static void reset_events(struct vcpu *vcpu)
  * @vcpu:	the vCPU
  * @init:	INIT, which leaves the FPU, most MSRs, the TSC and the caches alone
  *
- * SDM vol. 3, table 10-1; APM vol. 2, 14.1.3. Whether the vCPU runs after it
- * is mp_state, and the caller's to decide.
+ * SDM vol. 3, table 10-1; APM vol. 2, 14.1.3. RESET comes once, when the vCPU is
+ * created: what INIT leaves alone has its first value then from fpu_create(),
+ * msr_vcpu_init() and tsc_vcpu_init(). Whether the vCPU runs after it is mp_state,
+ * and the caller's to decide.
  */
 void vcpu_reset(struct vcpu *vcpu, bool init)
 {
@@ -537,8 +539,6 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	smm_reset(vcpu, init);
 	reset_events(vcpu);
 	reset_registers(vcpu, init);
-	msr_reset(vcpu, init);
-	fpu_reset(vcpu, init);
 	static_call(vendor_vcpu_reset)(vcpu, init);
 	static_call(vendor_cr0_changed)(vcpu);
 	static_call(vendor_cr4_changed)(vcpu);

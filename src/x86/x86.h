@@ -146,7 +146,6 @@ int msr_index_list(struct kvm_msr_list __user *list);
 int msr_feature_index_list(struct kvm_msr_list __user *list);
 int msr_io(struct vcpu *vcpu, struct kvm_msrs __user *msrs, bool write);
 int msr_feature_io(struct kvm_msrs __user *msrs);
-void msr_reset(struct vcpu *vcpu, bool init);
 #define PAT_RESET	0x0007040600070406ULL	/* SDM vol. 3, 11.12.4 */
 bool guest_has_spec_ctrl(struct vcpu *vcpu);
 
@@ -226,7 +225,6 @@ int fpu_create(struct vcpu *vcpu);
 void fpu_destroy(struct vcpu *vcpu);
 void fpu_enter(struct vcpu *vcpu);		/* user's out, guest's in */
 void fpu_leave(struct vcpu *vcpu);
-void fpu_reset(struct vcpu *vcpu, bool init);	/* changes the saved image */
 int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
 int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
 int fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size);
