@@ -322,14 +322,13 @@ static u64 xcr0_of(struct cpuid_model *m)
 	return e ? (e->eax | (u64)e->edx << 32) & cpuid_host_xcr0 : 0;
 }
 
-static void derive(struct vcpu *vcpu, struct cpuid_model *m)
+static void derive(struct cpuid_model *m)
 {
 	m->amd = says_amd(m);
 	derive_words(m);
 	m->max_phyaddr = phys_bits(m);
 	m->cr4_reserved = guest_cr4_reserved(m);
 	m->xcr0_allowed = xcr0_of(m);
-	runtime_pv(vcpu, m);
 }
 
 /**
@@ -354,8 +353,6 @@ void cpuid_vcpu_init(struct vcpu *vcpu)
 void cpuid_free(struct vcpu *vcpu)
 {
 	kvfree(vcpu->arch.cpuid.entries);
-	vcpu->arch.cpuid.entries = NULL;
-	vcpu->arch.cpuid.n = 0;
 }
 
 static bool valid(struct cpuid_model *m)
@@ -408,7 +405,7 @@ static int install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e, unsigned int n
 		kvfree(e);
 		return r;
 	}
-	derive(vcpu, &m);
+	derive(&m);
 	kvfree(old->entries);
 	*old = m;
 	hv_cpuid_changed(vcpu);

@@ -215,15 +215,14 @@ static void probe_xstate(void)
 /**
  * cpuid_init() - find out what this host can offer
  *
- * Context: module load, once, before anything else of cpuid.c is used.
- * Return: 0.
+ * Context: module load, once, before anything else of this file or of cpuid.c is used, but for
+ * cpuid_withhold().
  */
-int cpuid_init(void)
+void cpuid_init(void)
 {
 	u32 host[CPUID_WORDS] = {};
 	unsigned int i;
 
-	memset(offered, 0, sizeof(offered));
 	for (i = 0; i < cpuid_nwords; i++)
 		host[cpuid_words[i].word] = host_reg(&cpuid_words[i]);
 	for (i = 0; i < ARRAY_SIZE(host_features); i++)
@@ -242,7 +241,6 @@ int cpuid_init(void)
 	if (!boot_cpu_has(X86_FEATURE_OSPKE))
 		cpuid_withhold(X86_FEATURE_PKU);
 	probe_xstate();
-	return 0;
 }
 
 /**
@@ -427,8 +425,7 @@ static void leaf_80000001(struct list *l, u32 function)
 {
 	struct kvm_cpuid_entry2 *e = add_plain(l, function);
 
-	if (boot_cpu_data.x86_vendor == X86_VENDOR_AMD ||
-	    boot_cpu_data.x86_vendor == X86_VENDOR_HYGON)
+	if (host_is_amd())
 		e->edx |= offered[CPUID_1_EDX] & ALIASES;
 	e->ebx &= ~GENMASK(27, 16);
 }

@@ -769,12 +769,9 @@ static const struct msr_row *find(u32 index)
 
 static bool exists_here(const struct msr_row *row)
 {
-	bool amd = boot_cpu_data.x86_vendor == X86_VENDOR_AMD ||
-		   boot_cpu_data.x86_vendor == X86_VENDOR_HYGON;
-
-	if ((row->flags & MSR_AMD) && !amd)
+	if ((row->flags & MSR_AMD) && !host_is_amd())
 		return false;
-	if ((row->flags & MSR_INTEL) && amd)
+	if ((row->flags & MSR_INTEL) && host_is_amd())
 		return false;
 	if (row->flags & MSR_ASK)
 		return static_call(vendor_has_emulated_msr)(row->first);
@@ -1053,13 +1050,12 @@ int msr_feature_io(struct kvm_msrs __user *msrs)
 void msr_vcpu_init(struct vcpu *vcpu)
 {
 	struct msr_state *m = &vcpu->arch.msr;
-	bool amd = boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
 
 	m->pat = PAT_RESET;
 	m->misc_enable = MISC_ENABLE_NO_PMU;
 	m->arch_capabilities = arch_capabilities();
 	m->platform_info = MSR_PLATFORM_INFO_CPUID_FAULT;
-	m->ucode_rev = amd ? 0x01000065 : 0x100000000ULL;
+	m->ucode_rev = host_is_amd() ? 0x01000065 : 0x100000000ULL;
 	m->mcg_cap = MCE_BANKS;
 	/* Errata 298 (0), 400 (1) and 415 (2) are known, and none is here. */
 	m->osvw_length = 3;

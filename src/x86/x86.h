@@ -8,6 +8,7 @@
 
 #include <linux/compat.h>
 #include <linux/kvm_para.h>
+#include <asm/processor.h>
 #include <minikvm/vcpu.h>
 #include "compat/spec_ctrl.h"
 #include "x86/entry.h"
@@ -52,6 +53,13 @@ static inline u64 effective_dr7(struct vcpu *vcpu)
 		  vcpu->arch.guest_debug_dr7 : vcpu->arch.dr7;
 
 	return dr7 | DR7_RESTING;
+}
+
+/* Else an Intel CPU, or one made like it. */
+static inline bool host_is_amd(void)
+{
+	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD ||
+	       boot_cpu_data.x86_vendor == X86_VENDOR_HYGON;
 }
 
 /* run.c */
@@ -111,7 +119,7 @@ int emulate_decode_operand(struct vcpu *vcpu);	/* fills exit.cr or exit.dr */
 int emulate_task_switch(struct vcpu *vcpu);
 
 /* cpuid_offer.c: what this host can offer */
-int cpuid_init(void);				/* module load */
+void cpuid_init(void);				/* module load */
 void cpuid_withhold(unsigned int feature);	/* a vendor lacks a control for it */
 bool cpuid_offered(unsigned int feature);	/* X86_FEATURE_* */
 int cpuid_get_supported(struct kvm_cpuid2 *head, struct kvm_cpuid_entry2 __user *e);
