@@ -129,13 +129,12 @@ void dirty_log_exit(void)
 
 /* --- One bit, from the page up, and back down. --- */
 
-static void tag(struct dirty_log *log, unsigned long index)
+static void tag(struct dirty_log *log, const struct dirty_chunk *chunk)
 {
-	xa_set_mark(&log->chunks, index, DIRTY);
+	xa_set_mark(&log->chunks, chunk->index, DIRTY);
 }
 
-static void set_group(struct dirty_log *log, unsigned long index,
-		      struct dirty_chunk *chunk, unsigned int group)
+static void set_group(struct dirty_log *log, struct dirty_chunk *chunk, unsigned int group)
 {
 	u64 before;
 
@@ -143,15 +142,14 @@ static void set_group(struct dirty_log *log, unsigned long index,
 		return;
 	before = atomic64_fetch_or(BIT_ULL(group), (atomic64_t *)&chunk->groups);
 	if (!before)
-		tag(log, index);
+		tag(log, chunk);
 }
 
 /*
  * A group, and a chunk, that may have become clean. What is set meanwhile is
  * seen here, if whoever set it still saw the old summary.
  */
-static void tidy(struct dirty_log *log, unsigned long index,
-		 struct dirty_chunk *chunk, unsigned int group)
+static void tidy(struct dirty_log *log, struct dirty_chunk *chunk, unsigned int group)
 {
 	u64 *word = chunk->words + group * GROUP_WORDS;
 
@@ -160,15 +158,15 @@ static void tidy(struct dirty_log *log, unsigned long index,
 	atomic64_andnot(BIT_ULL(group), (atomic64_t *)&chunk->groups);
 	smp_mb();
 	if (memchr_inv(word, 0, GROUP_WORDS * sizeof(*word))) {
-		set_group(log, index, chunk, group);
+		set_group(log, chunk, group);
 		return;
 	}
 	if (READ_ONCE(chunk->groups))
 		return;
-	xa_clear_mark(&log->chunks, index, DIRTY);
+	xa_clear_mark(&log->chunks, chunk->index, DIRTY);
 	smp_mb();
 	if (READ_ONCE(chunk->groups))
-		tag(log, index);
+		tag(log, chunk);
 }
 
 /* The pages after the slot's last are never dirty. */
@@ -206,7 +204,7 @@ static noinline struct dirty_chunk *get_chunk(struct memslot *slot, unsigned lon
 		return xa_is_err(other) ? NULL : other;
 	}
 	if (dirty)
-		tag(log, index);
+		tag(log, chunk);
 	return chunk;
 }
 
@@ -254,7 +252,7 @@ void dirty_log_mark(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 	/* The test spares the cache line of a page that is dirty already. */
 	first = !test_bit(bit, word) && !test_and_set_bit(bit, word);
 	smp_mb__after_atomic();
-	set_group(slot->log, index, chunk, page % CHUNK_PAGES / 64 / GROUP_WORDS);
+	set_group(slot->log, chunk, page % CHUNK_PAGES / 64 / GROUP_WORDS);
 	if (first && vcpu->dirty_ring.gfns)
 		dirty_ring_push(vcpu, slot, page);
 }
@@ -275,15 +273,17 @@ static int breathe(void)
 static int make_chunks(struct memslot *slot)
 {
 	struct dirty_log *log = slot->log;
+	struct dirty_chunk *chunk;
 	unsigned long index;
 
 	if (!log->initially_set)
 		return 0;
 	for (index = 0; index * CHUNK_PAGES < slot->npages; index++) {
-		if (!get_chunk(slot, index, GFP_KERNEL_ACCOUNT))
+		chunk = get_chunk(slot, index, GFP_KERNEL_ACCOUNT);
+		if (!chunk)
 			return -ENOMEM;
 		/* Who made it, if not we, may not have come to this yet. */
-		tag(log, index);
+		tag(log, chunk);
 		if (breathe())
 			return -EINTR;
 	}
@@ -339,29 +339,28 @@ static int emit_word(struct reader *r, u64 *word)
 	return 0;
 }
 
-static int emit_group(struct reader *r, unsigned long index, struct dirty_chunk *chunk,
-		      unsigned int group)
+static int emit_group(struct reader *r, struct dirty_chunk *chunk, unsigned int group)
 {
-	unsigned long first = index * CHUNK_WORDS + group * GROUP_WORDS;
+	unsigned long first = chunk->index * CHUNK_WORDS + group * GROUP_WORDS;
 	int i, ret = emit_clean(r, first);
 
 	for (i = 0; !ret && i < GROUP_WORDS && r->done < r->words; i++)
 		ret = emit_word(r, &chunk->words[group * GROUP_WORDS + i]);
 	if (r->take)
-		tidy(r->slot->log, index, chunk, group);
+		tidy(r->slot->log, chunk, group);
 	return ret;
 }
 
-static int emit_chunk(struct reader *r, unsigned long index, struct dirty_chunk *chunk)
+static int emit_chunk(struct reader *r, struct dirty_chunk *chunk)
 {
 	unsigned long groups = READ_ONCE(chunk->groups);
 	unsigned int group;
 	int ret;
 
 	for_each_set_bit(group, &groups, CHUNK_GROUPS) {
-		if (index * CHUNK_WORDS + group * GROUP_WORDS >= r->words)
+		if (chunk->index * CHUNK_WORDS + group * GROUP_WORDS >= r->words)
 			break;
-		ret = emit_group(r, index, chunk, group);
+		ret = emit_group(r, chunk, group);
 		if (ret)
 			return ret;
 	}
@@ -377,7 +376,7 @@ static int emit_log(struct reader *r)
 	if (ret)
 		return ret;
 	xa_for_each_marked(&r->slot->log->chunks, index, chunk, DIRTY) {
-		ret = emit_chunk(r, index, chunk);
+		ret = emit_chunk(r, chunk);
 		if (ret)
 			return ret;
 	}
@@ -469,7 +468,7 @@ bool dirty_log_take(struct vm *vm, u32 id, u64 nr, u64 mask)
 	nr %= CHUNK_WORDS;
 	if (!chunk || !take_mask(vm, slot, chunk, nr, mask))
 		return false;
-	tidy(slot->log, chunk->index, chunk, nr / GROUP_WORDS);
+	tidy(slot->log, chunk, nr / GROUP_WORDS);
 	return true;
 }
 
@@ -505,7 +504,7 @@ static int clear_group(struct cleaner *c, struct dirty_chunk *chunk, unsigned in
 	for (; !ret && nr < end; nr++, at++)
 		if (at >= c->first && at < c->end && READ_ONCE(chunk->words[nr]))
 			ret = clear_word(c, at, chunk, nr);
-	tidy(c->slot->log, chunk->index, chunk, group);
+	tidy(c->slot->log, chunk, group);
 	return ret;
 }
 
