@@ -110,17 +110,6 @@ static const struct map_layout *layout(struct vcpu *vcpu)
 
 /* --- From and to the map. --- */
 
-static const u16 segments[SEGS] = {
-	[SEG_ES] = offsetof(struct smm_state, sregs.es),
-	[SEG_CS] = offsetof(struct smm_state, sregs.cs),
-	[SEG_SS] = offsetof(struct smm_state, sregs.ss),
-	[SEG_DS] = offsetof(struct smm_state, sregs.ds),
-	[SEG_FS] = offsetof(struct smm_state, sregs.fs),
-	[SEG_GS] = offsetof(struct smm_state, sregs.gs),
-	[SEG_TR] = offsetof(struct smm_state, sregs.tr),
-	[SEG_LDTR] = offsetof(struct smm_state, sregs.ldt),
-};
-
 static u32 pack_rights(const struct kvm_segment *s)
 {
 	return s->type << 8 | s->s << 12 | s->dpl << 13 | s->present << 15 |
@@ -151,7 +140,7 @@ static void to_map(const struct map_layout *l, struct smm_state *s, u8 *map)
 	u64 value;
 
 	for (i = 0; i < SEGS; i++)
-		s->rights[i] = pack_rights((void *)s + segments[i]) >> l->rights_shift;
+		s->rights[i] = pack_rights((void *)&s->sregs + sregs_segments[i]) >> l->rights_shift;
 	for (i = 0; i < l->n; i++) {
 		value = 0;
 		memcpy(&value, (void *)s + l->rows[i].member, l->rows[i].member_size);
@@ -170,7 +159,8 @@ static void from_map(const struct map_layout *l, const u8 *map, struct smm_state
 		memcpy((void *)s + l->rows[i].member, &value, l->rows[i].member_size);
 	}
 	for (i = 0; i < SEGS; i++)
-		unpack_rights((void *)s + segments[i], s->rights[i] << l->rights_shift);
+		unpack_rights((void *)&s->sregs + sregs_segments[i],
+			      s->rights[i] << l->rights_shift);
 }
 
 /* What is not in the map stays as it is. */

@@ -69,7 +69,7 @@ void state_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs)
 }
 
 /* Which member of struct kvm_sregs (and kvm_sregs2) each segment is. */
-static const u16 sregs_segments[SEGS] = {
+const u16 sregs_segments[SEGS] = {
 	[SEG_ES] = offsetof(struct kvm_sregs, es),
 	[SEG_CS] = offsetof(struct kvm_sregs, cs),
 	[SEG_SS] = offsetof(struct kvm_sregs, ss),

@@ -221,6 +221,7 @@ bool pdptrs_load(struct vcpu *vcpu, u64 cr3);
 void pdptrs_set(struct vcpu *vcpu, const u64 *pdptrs);
 
 /* state_ioctl.c: user space's way to a vCPU's state */
+extern const u16 sregs_segments[SEGS];		/* where struct kvm_sregs has each */
 int state_sync_in(struct vcpu *vcpu);		/* KVM_CAP_SYNC_REGS */
 void state_sync_out(struct vcpu *vcpu);
 void state_get_regs(struct vcpu *vcpu, struct kvm_regs *regs);
