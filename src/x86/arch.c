@@ -350,7 +350,8 @@ static long vm_set_boot_cpu(void *obj, void *arg, unsigned long raw)
 
 static long vm_get_clock(void *obj, void *arg, unsigned long raw)
 {
-	return clock_vm_get(obj, arg);
+	clock_vm_get(obj, arg);
+	return 0;
 }
 
 static long vm_set_clock(void *obj, void *arg, unsigned long raw)
@@ -447,7 +448,7 @@ static long cap_tsc_control(struct vm *vm)
 
 static long cap_xsave2(struct vm *vm)
 {
-	return fpu_xsave_size(vm);
+	return fpu_xsave_size();
 }
 
 static long cap_mce(struct vm *vm)

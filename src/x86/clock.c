@@ -621,10 +621,8 @@ void clock_update(struct vcpu *vcpu)
  * clock_set_system_time() - WRMSR to MSR_KVM_SYSTEM_TIME(_NEW)
  * @vcpu:	the vCPU
  * @msr:	where its clock is, and whether
- *
- * Return: 0.
  */
-int clock_set_system_time(struct vcpu *vcpu, u64 msr)
+void clock_set_system_time(struct vcpu *vcpu, u64 msr)
 {
 	vcpu->arch.pv.system_time_msr = msr;
 	/* Without a master clock all vCPUs' pairs are renewed together. */
@@ -632,7 +630,6 @@ int clock_set_system_time(struct vcpu *vcpu, u64 msr)
 		vcpu_request(vcpu, VCPU_REQ_CLOCK);
 	else
 		request_all(vcpu->vm);
-	return 0;
 }
 
 /**
@@ -686,10 +683,8 @@ u64 clock_kvmclock_ns(struct vm *vm)
  * clock_vm_get() - KVM_GET_CLOCK
  * @vm:		the VM
  * @data:	zeroed by the caller
- *
- * Return: 0.
  */
-int clock_vm_get(struct vm *vm, struct kvm_clock_data *data)
+void clock_vm_get(struct vm *vm, struct kvm_clock_data *data)
 {
 	struct clock_pair pair;
 	unsigned long flags;
@@ -702,10 +697,8 @@ int clock_vm_get(struct vm *vm, struct kvm_clock_data *data)
 		data->flags = KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
 	} else {
 		data->clock = base_ns() + vm->arch.kvmclock_offset;
-		data->flags = 0;
 	}
 	raw_spin_unlock_irqrestore(&vm->arch.clock_lock, flags);
-	return 0;
 }
 
 /**

@@ -574,7 +574,7 @@ static void set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
  * @vcpu:	the vCPU, loaded
  * @out:	zeroed
  */
-int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
+void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 {
 	struct vcpu_events *e = &vcpu->arch.events;
 
@@ -592,7 +592,6 @@ int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 		out->triple_fault.pending = vcpu_requested(vcpu, VCPU_REQ_TRIPLE_FAULT);
 		out->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	}
-	return 0;
 }
 
 static bool events_valid(struct vcpu *vcpu, const struct kvm_vcpu_events *in)

@@ -70,11 +70,10 @@ static u64 movable(struct vcpu *vcpu)
 
 /**
  * fpu_xsave_size() - bytes that KVM_GET_XSAVE2 writes and KVM_SET_XSAVE reads
- * @vm: the VM, or NULL
  *
  * No dynamic component (AMX) is offered, so that all VMs have the same.
  */
-size_t fpu_xsave_size(struct vm *vm)
+size_t fpu_xsave_size(void)
 {
 	return max_t(size_t, sizeof(struct kvm_xsave), cpuid_xsave_size(cpuid_host_xcr0, false));
 }
@@ -85,12 +84,11 @@ size_t fpu_xsave_size(struct vm *vm)
  * @region:	where it goes
  * @size:	bytes there, at least what the components need
  *
- * Context: vcpu->lock held. Return: 0.
+ * Context: vcpu->lock held.
  */
-int fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size)
+void fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size)
 {
 	compat_fpu_copy_out(&vcpu->arch.fpu, region, size, movable(vcpu), vcpu->arch.pkru);
-	return 0;
 }
 
 /**
@@ -109,7 +107,7 @@ int fpu_set_xsave(struct vcpu *vcpu, const void *region)
 
 static struct fxregs_state *copy_image(struct vcpu *vcpu)
 {
-	size_t size = fpu_xsave_size(vcpu->vm);
+	size_t size = fpu_xsave_size();
 	void *region = kvzalloc(size, GFP_KERNEL_ACCOUNT);
 
 	if (region)

@@ -590,7 +590,8 @@ static int set_pv(const struct msr_access *a, u64 value)
 		return 0;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
-		return clock_set_system_time(a->vcpu, value);
+		clock_set_system_time(a->vcpu, value);
+		return 0;
 	case MSR_KVM_STEAL_TIME:
 		return clock_set_steal_time(a->vcpu, value);
 	case MSR_KVM_PV_EOI_EN:

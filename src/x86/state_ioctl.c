@@ -267,38 +267,32 @@ static long copy_out_xsave(struct vcpu *vcpu, void __user *to, size_t size)
 
 	if (!region)
 		return -ENOMEM;
-	r = fpu_get_xsave(vcpu, region, size);
-	if (!r && copy_to_user(to, region, size))
-		r = -EFAULT;
+	fpu_get_xsave(vcpu, region, size);
+	r = copy_to_user(to, region, size) ? -EFAULT : 0;
 	kvfree(region);
 	return r;
 }
 
 static long get_xsave(void *obj, void *arg, unsigned long raw)
 {
-	struct vcpu *vcpu = obj;
-
-	if (fpu_xsave_size(vcpu->vm) > sizeof(struct kvm_xsave))
+	if (fpu_xsave_size() > sizeof(struct kvm_xsave))
 		return -EINVAL;
-	return copy_out_xsave(vcpu, (void __user *)raw, sizeof(struct kvm_xsave));
+	return copy_out_xsave(obj, (void __user *)raw, sizeof(struct kvm_xsave));
 }
 
 static long get_xsave2(void *obj, void *arg, unsigned long raw)
 {
-	struct vcpu *vcpu = obj;
-
-	return copy_out_xsave(vcpu, (void __user *)raw, fpu_xsave_size(vcpu->vm));
+	return copy_out_xsave(obj, (void __user *)raw, fpu_xsave_size());
 }
 
 static long set_xsave(void *obj, void *arg, unsigned long raw)
 {
-	struct vcpu *vcpu = obj;
-	void *region = memdup_user((void __user *)raw, fpu_xsave_size(vcpu->vm));
+	void *region = memdup_user((void __user *)raw, fpu_xsave_size());
 	long r;
 
 	if (IS_ERR(region))
 		return PTR_ERR(region);
-	r = fpu_set_xsave(vcpu, region);
+	r = fpu_set_xsave(obj, region);
 	kfree(region);
 	return r;
 }
@@ -357,7 +351,8 @@ static long set_debugregs(void *obj, void *arg, unsigned long raw)
 
 static long get_vcpu_events(void *obj, void *arg, unsigned long raw)
 {
-	return events_get(obj, arg);
+	events_get(obj, arg);
+	return 0;
 }
 
 static long set_vcpu_events(void *obj, void *arg, unsigned long raw)

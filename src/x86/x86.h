@@ -81,7 +81,7 @@ bool events_wake(struct vcpu *vcpu);
 bool irq_open(struct vcpu *vcpu);
 bool user_may_inject(struct vcpu *vcpu);
 bool user_irq_window_open(struct vcpu *vcpu);
-int events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
+void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
 int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e);
 
 /* smm.c */
@@ -236,9 +236,9 @@ void fpu_enter(struct vcpu *vcpu);		/* user's out, guest's in */
 void fpu_leave(struct vcpu *vcpu);
 int fpu_get(struct vcpu *vcpu, struct kvm_fpu *f);
 int fpu_set(struct vcpu *vcpu, const struct kvm_fpu *f);
-int fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size);
+void fpu_get_xsave(struct vcpu *vcpu, void *region, size_t size);
 int fpu_set_xsave(struct vcpu *vcpu, const void *region);
-size_t fpu_xsave_size(struct vm *vm);		/* of KVM_GET_XSAVE2 */
+size_t fpu_xsave_size(void);			/* of KVM_GET_XSAVE2 */
 
 /* irq/pv_eoi.c: EOI by a bit in memory */
 void pv_eoi_arm(struct vcpu *vcpu);		/* before an entry */
@@ -259,14 +259,14 @@ void clock_update(struct vcpu *vcpu);		/* VCPU_REQ_CLOCK */
 void clock_renew(struct vm *vm);
 bool clock_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info, u64 *generation);
 void clock_write_wall(struct vcpu *vcpu, gpa_t gpa);
-int clock_set_system_time(struct vcpu *vcpu, u64 msr);
+void clock_set_system_time(struct vcpu *vcpu, u64 msr);
 int clock_set_steal_time(struct vcpu *vcpu, u64 msr);
 void clock_steal_update(struct vcpu *vcpu);	/* VCPU_REQ_STEAL */
 void clock_steal_preempted(struct vcpu *vcpu);	/* preemption off */
 int clock_guest_paused(struct vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
 int clock_pairing(struct vcpu *vcpu, gpa_t gpa);	/* KVM_HC_CLOCK_PAIRING */
 u64 clock_kvmclock_ns(struct vm *vm);
-int clock_vm_get(struct vm *vm, struct kvm_clock_data *data);
+void clock_vm_get(struct vm *vm, struct kvm_clock_data *data);
 int clock_vm_set(struct vm *vm, const struct kvm_clock_data *data);
 u64 tsc_guest(struct vcpu *vcpu, u64 host_tsc);
 u64 tsc_host_cycles(struct vcpu *vcpu, u64 guest_cycles);
