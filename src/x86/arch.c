@@ -166,7 +166,7 @@ static long dev_get_attr(void *obj, void *arg, unsigned long raw)
 
 static long dev_mce_cap(void *obj, void *arg, unsigned long raw)
 {
-	*(u64 *)arg = msr_mce_supported();
+	*(u64 *)arg = MCE_CAPS;
 	return 0;
 }
 
@@ -451,11 +451,6 @@ static long cap_xsave2(struct vm *vm)
 	return fpu_xsave_size();
 }
 
-static long cap_mce(struct vm *vm)
-{
-	return MCE_BANKS;
-}
-
 /* A host that does not count its threads' waiting has nothing to tell. */
 static long cap_steal_time(struct vm *vm)
 {
@@ -516,7 +511,7 @@ static const struct {
 	{ KVM_CAP_XSAVE2,		0, cap_xsave2 },
 	{ KVM_CAP_XCRS,			1 },
 	{ KVM_CAP_SREGS2,		1 },
-	{ KVM_CAP_MCE,			0, cap_mce },
+	{ KVM_CAP_MCE,			MCE_BANKS },
 	{ KVM_CAP_GET_TSC_KHZ,		1 },
 	{ KVM_CAP_TSC_CONTROL,		0, cap_tsc_control },
 	{ KVM_CAP_VM_TSC_CONTROL,	0, cap_tsc_control },

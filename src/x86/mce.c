@@ -9,20 +9,9 @@
 #include <asm/trapnr.h>
 #include "x86/x86.h"
 
-/* What KVM_X86_SETUP_MCE may ask for: MCG_CTL, software error recovery. */
-#define MCE_CAPS	(MCG_CTL_P | MCG_SER_P)
-
 enum { BANK_CTL, BANK_STATUS, BANK_ADDR, BANK_MISC, BANK_REGS };
 
 #define HWCR_MC_STATUS_WR_EN	BIT_ULL(18)
-
-/**
- * msr_mce_supported() - KVM_X86_GET_MCE_CAP_SUPPORTED
- */
-u64 msr_mce_supported(void)
-{
-	return MCE_CAPS;
-}
 
 static unsigned int banks(struct vcpu *vcpu)
 {

@@ -8,6 +8,7 @@
 
 #include <linux/compat.h>
 #include <linux/kvm_para.h>
+#include <asm/mce.h>
 #include <asm/processor.h>
 #include <minikvm/vcpu.h>
 #include "compat/spec_ctrl.h"
@@ -189,7 +190,7 @@ void msr_filter_apply(struct vcpu *vcpu);	/* to the pass-through MSRs */
 bool msr_filtered(struct vm *vm, u32 index, bool write);	/* true: denied */
 
 /* mce.c: the machine-check banks */
-u64 msr_mce_supported(void);			/* KVM_X86_GET_MCE_CAP_SUPPORTED */
+#define MCE_CAPS	(MCG_CTL_P | MCG_SER_P)	/* that KVM_X86_SETUP_MCE may ask for */
 int mce_configure(struct vcpu *vcpu, u64 cap);
 int mce_inject(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
 int mce_get(struct vcpu *vcpu, u32 index, u64 *value, bool host);
