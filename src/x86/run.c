@@ -461,14 +461,19 @@ int arch_vcpu_run(struct vcpu *vcpu)
 
 /* --- Binding to a CPU. --- */
 
+static bool has_tsc_aux(void)
+{
+	return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+}
+
 /*
- * TSC_AUX is the host's to its user space alone, so the guest's may stay from
- * load to put. (The kernel's own RDPID is off while KVM is built in or not:
- * see SAVE_AND_SET_GSBASE in arch/x86/entry.)
+ * Of the host only user space reads TSC_AUX, so the guest's value may stay from
+ * load to put. (That the kernel does without RDPID is for hypervisors' sake: see
+ * arch/x86/entry/calling.h.)
  */
 static void tsc_aux_load(struct vcpu *vcpu)
 {
-	if (!boot_cpu_has(X86_FEATURE_RDTSCP) && !boot_cpu_has(X86_FEATURE_RDPID))
+	if (!has_tsc_aux())
 		return;
 	rdmsrl(MSR_TSC_AUX, vcpu->arch.host_tsc_aux);
 	if (vcpu->arch.msr.tsc_aux != vcpu->arch.host_tsc_aux)
@@ -490,9 +495,7 @@ void tsc_aux_set(struct vcpu *vcpu, u64 value)
 
 static void tsc_aux_put(struct vcpu *vcpu)
 {
-	if (!boot_cpu_has(X86_FEATURE_RDTSCP) && !boot_cpu_has(X86_FEATURE_RDPID))
-		return;
-	if (vcpu->arch.msr.tsc_aux != vcpu->arch.host_tsc_aux)
+	if (has_tsc_aux() && vcpu->arch.msr.tsc_aux != vcpu->arch.host_tsc_aux)
 		wrmsrl(MSR_TSC_AUX, vcpu->arch.host_tsc_aux);
 }
 

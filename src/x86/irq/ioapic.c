@@ -147,6 +147,12 @@ static void pin_eoi(struct ioapic *ioapic, unsigned int pin)
 	schedule_delayed_work(&ioapic->storm_over, STORM_DELAY);
 }
 
+/* A level that has not been sent, or not been served. */
+static bool pin_waits(const struct ioapic *ioapic, unsigned int pin)
+{
+	return ioapic->rte[pin].level && (ioapic->irr & BIT(pin));
+}
+
 static void storm_over(struct work_struct *work)
 {
 	struct ioapic *ioapic = container_of(to_delayed_work(work), struct ioapic, storm_over);
@@ -155,7 +161,7 @@ static void storm_over(struct work_struct *work)
 
 	raw_spin_lock_irqsave(&ioapic->lock, flags);
 	for (pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
-		if (ioapic->rte[pin].level && (ioapic->irr & BIT(pin)))
+		if (pin_waits(ioapic, pin))
 			pin_send(ioapic, pin);
 	}
 	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
@@ -275,11 +281,6 @@ static u32 index_read(const struct ioapic *ioapic)
 	if (pin < 0)
 		return ~0u;
 	return ioapic->rte[pin].bits >> (ioapic->index & 1 ? 32 : 0);
-}
-
-static bool pin_waits(const struct ioapic *ioapic, unsigned int pin)
-{
-	return ioapic->rte[pin].level && (ioapic->irr & BIT(pin));
 }
 
 /*

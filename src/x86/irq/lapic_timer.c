@@ -381,7 +381,7 @@ void lapic_timer_migrate(struct vcpu *vcpu)
 	struct lapic *apic = vcpu->arch.lapic;
 
 	if (apic && hrtimer_cancel(&apic->timer.hrtimer))
-		hrtimer_start_expires(&apic->timer.hrtimer, HRTIMER_MODE_ABS_PINNED_HARD);
+		start_hrtimer(apic);
 }
 
 /**
@@ -399,13 +399,9 @@ u64 lapic_get_tsc_deadline(struct vcpu *vcpu)
 
 static u64 guest_cycles_to_ns(struct vcpu *vcpu, u64 cycles)
 {
-	u32 khz = vcpu->arch.tsc.khz;
-	u64 ms;
-	u32 rest;
+	u32 khz = vcpu->arch.tsc.khz, rest;
+	u64 ms = div_u64_rem(cycles, khz, &rest);
 
-	if (!khz)
-		return 0;
-	ms = div_u64_rem(cycles, khz, &rest);
 	if (ms >= DEADLINE_MAX_NS / NSEC_PER_MSEC)
 		return DEADLINE_MAX_NS;
 	/* Up, not down: an interrupt before its deadline confuses guests. */

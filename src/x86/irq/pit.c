@@ -216,9 +216,7 @@ static u16 channel_read_count(struct pit *pit, unsigned int i)
 		now = count - (u32)d;
 		break;
 	}
-	if (channel->bcd)
-		return to_bcd(now % 10000);
-	return now;
+	return channel->bcd ? to_bcd(now) : now;
 }
 
 /*
