@@ -32,7 +32,6 @@
 #define DR6_ONES	0xfffe07f0ull
 #define DR6_RTM		BIT_ULL(16)
 #define DR7_VOLATILE	0xffff2bffull
-#define DR7_ONES	0x00000400ull
 
 /**
  * is_long_mode() - EFER.LMA: is the guest in 64-bit or compatibility mode?
@@ -419,7 +418,7 @@ int set_dr(struct vcpu *vcpu, int dr, u64 value)
 		if (dr == 4 || dr == 6)
 			vcpu->arch.dr6 = (value & DR6_VOLATILE) | dr6_fixed(vcpu);
 		else
-			vcpu->arch.dr7 = (value & DR7_VOLATILE) | DR7_ONES;
+			vcpu->arch.dr7 = (value & DR7_VOLATILE) | DR7_RESTING;
 	}
 	static_call(vendor_debug_regs_changed)(vcpu);
 	return 0;
@@ -438,7 +437,7 @@ u64 get_dr(struct vcpu *vcpu, int dr)
 		return vcpu->arch.db[dr];
 	if (dr == 4 || dr == 6)
 		return vcpu->arch.dr6 | dr6_fixed(vcpu);
-	return vcpu->arch.dr7 | DR7_ONES;
+	return vcpu->arch.dr7 | DR7_RESTING;
 }
 
 /**
@@ -506,7 +505,7 @@ static void reset_registers(struct vcpu *vcpu, bool init)
 	a->efer = 0;
 	memset(a->db, 0, sizeof(a->db));
 	a->dr6 = dr6_fixed(vcpu);
-	a->dr7 = DR7_ONES;
+	a->dr7 = DR7_RESTING;
 	if (!init)
 		a->xcr0 = XFEATURE_MASK_FP;
 }

@@ -43,7 +43,7 @@
 #define DR6_ACTIVE_LOW	0xffff0ff0ULL	/* at rest these read as 1 */
 #define DR6_BD		(1ULL << 13)
 #define DR7_GD		(1ULL << 13)
-#define DR7_RESTING	0x400ULL
+#define DR7_RESTING	0x400ULL	/* always 1 */
 #define DR7_ENABLES	0xffULL
 #define DR7_LOCAL	0x155ULL	/* L0 to L3, and LE: off in each new task */
 

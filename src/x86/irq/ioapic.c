@@ -147,7 +147,7 @@ static void pin_eoi(struct ioapic *ioapic, unsigned int pin)
 	schedule_delayed_work(&ioapic->storm_over, STORM_DELAY);
 }
 
-/* A level that has not been sent, or not been served. */
+/* Is it level-triggered, and up? */
 static bool pin_waits(const struct ioapic *ioapic, unsigned int pin)
 {
 	return ioapic->rte[pin].level && (ioapic->irr & BIT(pin));
