@@ -9,7 +9,6 @@
  * to look. A range that leaves only loses its device, in place: taking one out
  * never allocates and so never fails; the next range to come sweeps it up.
  */
-#include <linux/limits.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>

@@ -2,7 +2,6 @@
 /*
  * The module's own reads and writes of guest memory: see its header.
  */
-#include <linux/kvm.h>
 #include <linux/uaccess.h>
 #include <minikvm/dirty_log.h>
 #include <minikvm/guest_memory.h>

@@ -4,7 +4,6 @@
  * architecture changes: load and put, kick, sleep.
  */
 #include <linux/anon_inodes.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>

@@ -7,8 +7,6 @@
  * The model changes under vcpu->lock only, and is read by the vCPU's own
  * thread; words[] may be read by anybody, at any time.
  */
-#include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/fpu/xstate.h>

@@ -7,7 +7,6 @@
  */
 #include <linux/percpu.h>
 #include <asm/debugreg.h>
-#include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 #include "x86/irq/irqchip.h"
 #include "x86/irq/lapic.h"

@@ -8,7 +8,6 @@
 #include <linux/percpu.h>
 #include <asm/cpu.h>
 #include <asm/debugreg.h>
-#include <asm/kvm_para.h>
 #include <asm/trapnr.h>
 #include <minikvm/bus.h>
 #include "x86/irq/irqchip.h"

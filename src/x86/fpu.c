@@ -12,10 +12,8 @@
  * is switched around each entry (run.c).
  */
 #include <linux/slab.h>
-#include <linux/thread_info.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
-#include <asm/fpu/xstate.h>
 #include "compat/fpu.h"
 #include "x86/cpuid.h"
 #include "x86/x86.h"

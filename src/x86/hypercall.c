@@ -2,11 +2,9 @@
 /*
  * KVM's hypercalls (Documentation/virt/kvm/x86/hypercalls.rst): one row each.
  */
-#include <linux/sched.h>
-#include <linux/uaccess.h>
+#include <linux/kvm_para.h>
 #include <asm/apicdef.h>
 #include <asm/trap_pf.h>
-#include <linux/kvm_para.h>
 #include "compat/kvm_run.h"
 #include "x86/hyperv/hyperv.h"
 #include "x86/irq/lapic.h"

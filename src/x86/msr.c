@@ -19,8 +19,6 @@
 #include <asm/mce.h>
 #include <asm/msr.h>
 #include <asm/mtrr.h>
-#include <asm/nospec-branch.h>
-#include <minikvm/guest_memory.h>
 #include "x86/hyperv/hyperv.h"
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"

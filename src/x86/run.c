@@ -11,9 +11,7 @@
  *
  * Nothing here allocates, takes a sleeping lock or prints.
  */
-#include <linux/sched/signal.h>
-#include <linux/srcu.h>
-#include <linux/hw_breakpoint.h>
+#include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
 #include <asm/msr.h>

@@ -15,7 +15,6 @@
  * what no CPU could run with is a shutdown.
  */
 #include <linux/srcu.h>
-#include <asm/trapnr.h>
 #include <minikvm/guest_memory.h>
 #include "x86/irq/lapic.h"
 #include "x86/x86.h"

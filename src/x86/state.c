@@ -9,10 +9,9 @@
  *
  * All functions run in the vCPU's thread with the vCPU loaded.
  */
-#include <linux/cpufeature.h>
+#include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
-#include <asm/fpu/xstate.h>
 #include <asm/processor-flags.h>
 #include <minikvm/guest_memory.h>
 #include "x86/irq/irqchip.h"

@@ -10,12 +10,9 @@
 #include <linux/bitmap.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
-#include <asm/mce.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
-#include <minikvm/guest_memory.h>
 #include <minikvm/ioctl.h>
 #include "x86/hyperv/hyperv.h"
 #include "x86/irq/irqchip.h"

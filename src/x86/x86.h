@@ -247,6 +247,8 @@ void pv_eoi_collect(struct vcpu *vcpu);		/* after it */
 int pv_eoi_set(struct vcpu *vcpu, u64 msr);	/* 0, or #GP */
 
 /* clock.c: TSC and kvmclock */
+struct pvclock_vcpu_time_info;
+
 int clock_init(void);
 void clock_exit(void);
 void clock_vm_init(struct vm *vm);

@@ -12,12 +12,9 @@
 #ifndef MINIKVM_ARCH_TYPES_H
 #define MINIKVM_ARCH_TYPES_H
 
-#include <linux/hrtimer.h>
 #include <linux/kvm.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/types.h>
-#include <asm/kvm_para.h>
-#include <asm/pvclock-abi.h>
 #include <minikvm/memcache.h>
 #include <minikvm/types.h>
 #include "x86/emulate/replay.h"

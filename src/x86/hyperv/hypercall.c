@@ -5,7 +5,6 @@
  *
  * We do all of a rep hypercall at once, so none is ever continued.
  */
-#include <linux/eventfd.h>
 #include <linux/sched.h>
 #include <asm/fpu/api.h>
 #include <asm/trapnr.h>

@@ -9,7 +9,6 @@
 #ifndef MINIKVM_X86_LAPIC_H
 #define MINIKVM_X86_LAPIC_H
 
-#include <linux/bitmap.h>
 #include <linux/kvm.h>
 #include <asm/apicdef.h>
 #include <minikvm/vcpu.h>
