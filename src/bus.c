@@ -143,7 +143,7 @@ static void bus_merge(struct io_bus *new, const struct io_bus *old, const struct
  * Return: 0, -EINVAL for a range that wraps, -ENOSPC, -ENOMEM.
  */
 int io_bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
-		 unsigned int len, struct io_device *dev)
+		    unsigned int len, struct io_device *dev)
 {
 	struct io_bus *old = rcu_dereference_protected(vm->buses[kind],
 						    lockdep_is_held(&vm->slots_lock));
@@ -248,7 +248,7 @@ static unsigned int bus_first(const struct io_bus *bus, unsigned int end, gpa_t 
  * Context: vm->srcu held. Return: 0, or -EOPNOTSUPP if no device took it.
  */
 int io_bus_read(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
-	     unsigned int len, void *data)
+		unsigned int len, void *data)
 {
 	const struct io_bus *bus = srcu_dereference(vcpu->vm->buses[kind], &vcpu->vm->srcu);
 	unsigned int end = ranges_before(bus, addr);
@@ -273,7 +273,7 @@ int io_bus_read(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
  * Context: vm->srcu held. Return: 0, or -EOPNOTSUPP if no device took it.
  */
 int io_bus_write(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
-	      unsigned int len, const void *data)
+		 unsigned int len, const void *data)
 {
 	const struct io_bus *bus = srcu_dereference(vcpu->vm->buses[kind], &vcpu->vm->srcu);
 	unsigned int end = ranges_before(bus, addr);

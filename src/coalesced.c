@@ -16,7 +16,7 @@
 #include <minikvm/vcpu.h>
 #include <minikvm/vm.h>
 
-/* In front of the last one read there is always one free: full is not empty. */
+/* One slot stays free, or a full ring would look like an empty one. */
 #define RING_SLOTS	KVM_COALESCED_MMIO_MAX
 
 struct coalesced {

@@ -33,7 +33,7 @@ static DEFINE_PER_CPU(cpumask_var_t, kick_mask);
 
 /**
  * vcpu_load() - bind a vCPU to this thread and this CPU
- * @vcpu: the vCPU; its mutex is held
+ * @vcpu: the vCPU; its mutex is held, or nobody knows it yet
  *
  * From here to vcpu_put() the scheduler moves its hardware state along.
  */
@@ -477,7 +477,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long raw)
 		r = arch_vcpu_ioctl(vcpu, cmd, raw);
 	vcpu_put(vcpu);
 	mutex_unlock(&vcpu->lock);
-	/* A vCPU's word for "no such command", as the device's. Not the VM's. */
+	/* For an unknown command KVM's vCPUs say -EINVAL, like its device; its VMs don't. */
 	return r == -ENOTTY ? -EINVAL : r;
 }
 

@@ -38,11 +38,11 @@ struct io_bus;
 int io_bus_init(struct vm *vm);
 void io_bus_destroy(struct vm *vm);
 int io_bus_register(struct vm *vm, enum bus_kind kind, gpa_t addr,
-		 unsigned int len, struct io_device *dev);
+		    unsigned int len, struct io_device *dev);
 void io_bus_unregister(struct vm *vm, enum bus_kind kind, struct io_device *dev);
 int io_bus_read(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
-	     unsigned int len, void *data);
+		unsigned int len, void *data);
 int io_bus_write(struct vcpu *vcpu, enum bus_kind kind, gpa_t addr,
-	      unsigned int len, const void *data);
+		 unsigned int len, const void *data);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Telling the kernel that this CPU goes into a guest and comes back: for RCU
- * and context tracking (nohz_full), and for the accounting of guest time ; and
+ * and context tracking (nohz_full), and for the accounting of guest time; and
  * the work that a thread must do before it goes. KVM's own helpers for this
  * are in headers that are KVM's alone.
  */

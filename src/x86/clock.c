@@ -9,8 +9,9 @@
  * clock, and the guest is told that it may compare readings between vCPUs
  * (PVCLOCK_TSC_STABLE_BIT); otherwise each vCPU gets a pair of its own.
  *
- * Lock: vm->arch.clock_lock for everything in vm_arch's clock section. The rest
- * belongs to the vCPU's thread, or to clock_resume(), when there are no threads.
+ * Locks: vm->arch.clock_lock for what the vCPUs' clocks have in common (struct
+ * vm_arch says what); clock_vms_lock for the list of VMs. The rest belongs to the
+ * vCPU's thread, or to clock_resume(), when there are no threads.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -129,7 +130,7 @@ static void write_offset(struct vcpu *vcpu, u64 offset)
 	static_call(vendor_tsc_changed)(vcpu);
 }
 
-/* Not for the scheduler's context: a deadline may have passed, and tell the vCPU so. */
+/* Not from the scheduler: if a deadline has passed by this, the vCPU is kicked. */
 static void move_tsc(struct vcpu *vcpu, u64 offset)
 {
 	write_offset(vcpu, offset);

@@ -866,7 +866,7 @@ static int task_switch_failed(struct vcpu *vcpu)
 	return 0;
 }
 
-/* The old task goes on behind the instruction, unless it was none that asked. */
+/* The old task goes on behind the instruction that switches; or, after an event, at RIP. */
 static int old_task_rip(struct vcpu *vcpu, bool event, u64 *rip)
 {
 	int len = vcpu->arch.exit.len;
@@ -880,7 +880,7 @@ static int old_task_rip(struct vcpu *vcpu, bool event, u64 *rip)
 	return len;
 }
 
-/* A debugger's TF is none of the tasks'. */
+/* User space's single step goes on: its TF belongs to neither task. */
 static void commit_task(struct vcpu *vcpu)
 {
 	const struct emul *e = &vcpu->arch.emul;

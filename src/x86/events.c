@@ -414,8 +414,9 @@ static void request_windows(struct vcpu *vcpu)
 }
 
 /*
- * What is held back needs none, and the TPR may go below what it was when one was asked for.
- * User space that wants one, or each lowering of the TPR, is told all the same.
+ * While a debugger holds events back they need no windows; and an old threshold must not stay,
+ * which the TPR may be below by now (SDM vol. 3, 26.2.1.1). What user space itself has asked
+ * for, a window or each lowering of the TPR, it gets all the same.
  */
 static void request_users_window(struct vcpu *vcpu)
 {

@@ -44,7 +44,7 @@ int vcpu_single_step(struct vcpu *vcpu)
 	return 1;
 }
 
-/* Behind an instruction an interrupt shadow has ended. */
+/* To the next instruction, which ends an interrupt shadow. */
 static void move_on(struct vcpu *vcpu, int len)
 {
 	u64 rip = vcpu->arch.rip + len;
@@ -265,8 +265,8 @@ static int exit_io(struct vcpu *vcpu)
 /* --- Memory. --- */
 
 /*
- * What an event's delivery has reached, its stack or a table, is not the instruction's
- * at RIP, which is all that could be executed here. The event stays, for the next try.
+ * The access was an event's delivery (to a stack or a table), not that of the instruction at
+ * RIP, and we can emulate instructions only. The event stays, to be delivered by the next entry.
  */
 static int delivery_failed(struct vcpu *vcpu)
 {
@@ -306,8 +306,8 @@ static int exit_mmio(struct vcpu *vcpu)
 /* --- Halts. --- */
 
 /*
- * A debugger that steps over it finds a vCPU that sleeps behind it. Who can't get
- * past it, for its bytes are there no more, has not halted.
+ * A debugger that steps over a HLT finds a vCPU that is halted behind it. If the
+ * instruction can't be skipped, as its bytes are gone, the vCPU has not halted.
  */
 static int exit_hlt(struct vcpu *vcpu)
 {

@@ -104,7 +104,7 @@ static long clock_pair(struct vcpu *vcpu, const struct hypercall_args *args)
 	return clock_pairing(vcpu, args->a[0]);
 }
 
-/* Which return value's width it is, the mode of then says. */
+/* How wide the result is depends on the guest's mode now, not on that of the call. */
 static int finish_to_user(struct vcpu *vcpu)
 {
 	u64 ret = vcpu->run->hypercall.ret;

@@ -675,7 +675,7 @@ static struct msr_row rows[] = {
 	{ RANGE(MSR_IA32_MC0_CTL2, MSR_IA32_MCx_CTL2(MCE_BANKS - 1)), 0, FUNCS(get_mce, set_mce) },
 	{ ONE(MSR_MTRRdefType), MSR_LISTED, .offset = IN(mtrr_def_type), .writable = ANY,
 	  .set = set_mtrr_def_type },
-	/* No PMU: a feature MSR that has no feature; who looks for it finds it */
+	/* There is no PMU: listed as KVM lists it, and always 0 */
 	{ ONE(MSR_IA32_PERF_CAPABILITIES), MSR_LISTED | MSR_FEATURE | MSR_RO,
 	  .feature = X86_FEATURE_PDCM, READS(0, set_zero_only) },
 	{ RANGE(MSR_IA32_MC0_CTL, MSR_IA32_MCx_MISC(MCE_BANKS - 1)), 0, FUNCS(get_mce, set_mce) },

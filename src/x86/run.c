@@ -69,7 +69,7 @@ static int take_smi(struct vcpu *vcpu)
 	return 1;
 }
 
-/* The entry that it was to follow was not. */
+/* The SMI was to come behind an entry that was then not made. */
 static int look_again(struct vcpu *vcpu)
 {
 	vcpu_request(vcpu, VCPU_REQ_EVENT);

@@ -387,7 +387,7 @@ int set_xcr(struct vcpu *vcpu, u32 index, u64 value)
 	return 0;
 }
 
-/* Bits of DR6 that say "nothing of the kind" where there is no such feature. */
+/* Bits of DR6 that are always 1: some are so only where the guest lacks a feature. */
 static u64 dr6_fixed(struct vcpu *vcpu)
 {
 	u64 fixed = DR6_ONES;

@@ -169,7 +169,7 @@ struct vm_arch {
 	struct pic *pic;
 	struct ioapic *ioapic;
 	struct pit *pit;
-	struct apic_map __rcu *apic_map;	/* lapic.c */
+	struct apic_map __rcu *apic_map;	/* irq/ipi.c */
 	struct mutex apic_map_lock;
 	u32 bsp_id;
 
@@ -178,12 +178,12 @@ struct vm_arch {
 	bool has_device;			/* a page that is no memory was mapped, once */
 
 	/* Clock: clock.c */
-	raw_spinlock_t clock_lock;		/* the four below */
+	raw_spinlock_t clock_lock;		/* the three below */
 	s64 kvmclock_offset;			/* ns, added to raw boot time */
 	struct master_clock master;
 	struct tsc_sync tsc_sync;
-	u32 default_tsc_khz;
-	struct list_head clock_link;
+	u32 default_tsc_khz;			/* of new vCPUs; vm->lock */
+	struct list_head clock_link;		/* clock.c's list of VMs */
 	u64 wall_clock_msr;
 
 	u64 disabled_quirks;

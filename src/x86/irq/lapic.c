@@ -229,7 +229,7 @@ static void drop(struct lapic_mail *mail)
 		clear_bit(vector, mail->vectors);
 }
 
-/* They are part of a state that is no more. */
+/* What is on its way belongs to the state that is being replaced. */
 static void drop_arrivals(struct lapic *apic)
 {
 	drop(&apic->arrived);

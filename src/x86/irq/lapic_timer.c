@@ -191,7 +191,7 @@ static void timer_set_period(struct lapic *apic)
 	apic->timer.period = period;
 }
 
-/* What has fired before the guest starts anew is an interrupt that was. */
+/* Stops the timer; if it has fired by now, that is an interrupt all the same. */
 static void timer_cancel(struct lapic *apic)
 {
 	if (hardware_due(apic))
@@ -204,7 +204,7 @@ static void timer_cancel(struct lapic *apic)
  * lapic_timer_restart() - TMICT was written: count from there, or stop at 0
  * @apic:	the APIC, not in TSC-deadline mode; its vCPU is loaded
  *
- * What has fired before is an interrupt still.
+ * If it has fired before, that stays an interrupt.
  *
  * Context: waits for the hrtimer's callback, but does not sleep.
  */
