@@ -62,6 +62,13 @@ static int take_timer(struct vcpu *vcpu)
 	return 1;
 }
 
+/* An IOAPIC's entries have changed, and hardware knows whose EOIs are wanted. */
+static int rescan_eois(struct vcpu *vcpu)
+{
+	lapic_hardware_rescan(vcpu);
+	return 1;
+}
+
 static int take_smi(struct vcpu *vcpu)
 {
 	vcpu->arch.events.smi.pending = true;
@@ -88,7 +95,7 @@ static int (*const request_rows[VCPU_REQS])(struct vcpu *vcpu) = {
 	[VCPU_REQ_CLOCK]	= publish_clock,
 	[VCPU_REQ_STEAL]	= publish_steal_time,
 	[VCPU_REQ_APIC_TIMER]	= take_timer,
-	[VCPU_REQ_SCAN_IOAPIC]	= irqchip_scan,
+	[VCPU_REQ_SCAN_IOAPIC]	= rescan_eois,
 	[VCPU_REQ_IOAPIC_EOI]	= irqchip_report_eoi,
 	[VCPU_REQ_MSR_FILTER]	= pass_msrs,
 	[VCPU_REQ_SMI]		= take_smi,

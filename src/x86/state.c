@@ -137,15 +137,15 @@ bool cr0_valid(u64 cr0)
 /* Paging goes on or off: EFER.LMA follows CR0.PG and EFER.LME. */
 static bool paging_change_ok(struct vcpu *vcpu, u64 cr0)
 {
-	u64 efer = vcpu->arch.efer, cr4 = vcpu->arch.cr4;
+	u64 cr4 = vcpu->arch.cr4;
 	bool db, l;
 
-	static_call(vendor_cs_mode)(vcpu, &db, &l);
 	if (!(cr0 & X86_CR0_PG))
 		return !is_64bit_code(vcpu) && !(cr4 & X86_CR4_PCIDE);
-	if (efer & EFER_LME)
-		return (cr4 & X86_CR4_PAE) && !l;
-	return true;
+	if (!(vcpu->arch.efer & EFER_LME))
+		return true;
+	static_call(vendor_cs_mode)(vcpu, &db, &l);
+	return (cr4 & X86_CR4_PAE) && !l;
 }
 
 static bool cr0_pdptrs_ok(struct vcpu *vcpu, u64 cr0)

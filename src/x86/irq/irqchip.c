@@ -389,20 +389,6 @@ bool irqchip_wants_eoi(struct vcpu *vcpu, int vector, bool level)
 }
 
 /**
- * irqchip_scan() - VCPU_REQ_SCAN_IOAPIC: which vectors exit on EOI
- * @vcpu:	in its own thread
- *
- * None of them has to be known beforehand but where hardware does EOIs.
- *
- * Return: 1.
- */
-int irqchip_scan(struct vcpu *vcpu)
-{
-	lapic_hardware_rescan(vcpu);
-	return 1;
-}
-
-/**
  * irqchip_report_eoi() - VCPU_REQ_IOAPIC_EOI: user space's IOAPIC is told
  * @vcpu:	in its own thread
  *

@@ -37,9 +37,7 @@ bool irq_pending(struct vcpu *vcpu);
 bool irq_injectable(struct vcpu *vcpu);		/* pending, and not hardware's to deliver */
 int irq_take(struct vcpu *vcpu);
 
-/* Requests: which vectors exit on EOI; split irqchip: one of them did. */
-int irqchip_scan(struct vcpu *vcpu);
-int irqchip_report_eoi(struct vcpu *vcpu);
+int irqchip_report_eoi(struct vcpu *vcpu);	/* VCPU_REQ_IOAPIC_EOI */
 
 /* The parts, for each other. */
 void irqchip_eoi(struct vcpu *vcpu, int vector, bool level);

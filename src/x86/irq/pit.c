@@ -54,7 +54,7 @@ struct pit {
 
 	struct hrtimer timer;
 	u64 period;				/* ns; changes with the timer stopped */
-	bool periodic, running;
+	bool periodic;				/* it runs, and will run on */
 
 	raw_spinlock_t tick_lock;
 	bool reinject;
@@ -156,7 +156,7 @@ static void timer_start(struct pit *pit)
 	const struct kvm_pit_channel_state *channel = &pit->channels[0];
 
 	hrtimer_cancel(&pit->timer);
-	pit->running = false;
+	pit->periodic = false;
 	ticks_reset(pit);
 	if ((pit->flags & KVM_PIT_FLAGS_HPET_LEGACY) || channel->mode > 4)
 		return;
@@ -164,7 +164,6 @@ static void timer_start(struct pit *pit)
 	pit->period = mul_u64_u32_div(channel->count, NSEC_PER_SEC, PIT_HZ);
 	if (pit->periodic)
 		pit->period = max_t(u64, pit->period, PERIOD_MIN_NS);
-	pit->running = true;
 	hrtimer_start(&pit->timer, ktime_add_ns(ktime_get(), pit->period),
 		      HRTIMER_MODE_ABS_HARD);
 }
@@ -181,7 +180,7 @@ static u64 channel_elapsed(struct pit *pit, unsigned int i)
 {
 	s64 ns = ktime_get_ns() - pit->channels[i].count_load_time;
 
-	if (i == 0 && pit->running && pit->periodic)
+	if (i == 0 && pit->periodic)
 		ns = pit->period - ktime_to_ns(hrtimer_get_remaining(&pit->timer));
 	return mul_u64_u32_div(max_t(s64, ns, 0), PIT_HZ, NSEC_PER_SEC);
 }
