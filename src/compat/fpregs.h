@@ -17,4 +17,11 @@ static __always_inline void compat_fpregs_load(void)
 		switch_fpu_return();
 }
 
+/* The thread's own state is in the registers, until fpregs_unlock(). */
+static inline void compat_fpregs_lock(void)
+{
+	fpregs_lock();
+	compat_fpregs_load();
+}
+
 #endif

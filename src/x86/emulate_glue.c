@@ -407,8 +407,7 @@ static void load_ymm(unsigned int reg, const struct ymm *v)
 
 static void op_read_vec(struct emul *e, unsigned int reg, void *buf, unsigned int len)
 {
-	fpregs_lock();
-	compat_fpregs_load();
+	compat_fpregs_lock();
 	if (len == sizeof(struct ymm))
 		save_ymm(reg, buf);
 	else
@@ -418,8 +417,7 @@ static void op_read_vec(struct emul *e, unsigned int reg, void *buf, unsigned in
 
 static void op_write_vec(struct emul *e, unsigned int reg, const void *buf, unsigned int len)
 {
-	fpregs_lock();
-	compat_fpregs_load();
+	compat_fpregs_lock();
 	if (len == sizeof(struct ymm))
 		load_ymm(reg, buf);
 	else
@@ -446,8 +444,7 @@ static int op_check_mmx(struct emul *e)
 {
 	u16 status;
 
-	fpregs_lock();
-	compat_fpregs_load();
+	compat_fpregs_lock();
 	asm volatile("fnstsw %0" : "=m" (status));
 	fpregs_unlock();
 	if (!(status & 0x80))
@@ -458,16 +455,14 @@ static int op_check_mmx(struct emul *e)
 
 static void op_read_mmx(struct emul *e, unsigned int reg, void *buf)
 {
-	fpregs_lock();
-	compat_fpregs_load();
+	compat_fpregs_lock();
 	save_mm(reg, buf);
 	fpregs_unlock();
 }
 
 static void op_write_mmx(struct emul *e, unsigned int reg, const void *buf)
 {
-	fpregs_lock();
-	compat_fpregs_load();
+	compat_fpregs_lock();
 	load_mm(reg, buf);
 	fpregs_unlock();
 }

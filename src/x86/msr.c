@@ -836,12 +836,10 @@ static bool vendor_set(const struct msr_row *row, const struct msr_access *a, u6
 static bool address_ok(const struct msr_row *row, u64 *value)
 {
 	u64 extended;
-	int unused;
 
 	if (likely(!(row->flags & (MSR_CANONICAL | MSR_EXTEND))))
 		return true;
-	unused = 64 - (cpuid_offered(X86_FEATURE_LA57) ? 57 : 48);
-	extended = (s64)(*value << unused) >> unused;
+	extended = __canonical_address(*value, cpuid_offered(X86_FEATURE_LA57) ? 57 : 48);
 	if ((row->flags & MSR_CANONICAL) && *value != extended)
 		return false;
 	*value = extended;

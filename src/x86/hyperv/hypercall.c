@@ -48,8 +48,7 @@ u16 hv_read_input(struct hv_vcpu *hv, const struct hv_call *call, unsigned int o
 /* The guest's registers are in the CPU while KVM_RUN lasts. */
 static void read_xmm(u64 *xmm)
 {
-	fpregs_lock();
-	compat_fpregs_load();
+	compat_fpregs_lock();
 	SAVE_XMM(0);
 	SAVE_XMM(1);
 	SAVE_XMM(2);
