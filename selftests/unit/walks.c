@@ -26,9 +26,11 @@ static const struct mode {
 	const char *name;
 	u64 cr4, efer;
 	int levels, shift, entry;
+	bool pdptes_held;
 } modes[] = {
 	{ "32-bit paging", 0, 0, 2, 10, 4 },
 	{ "PAE paging", X86_CR4_PAE, 0, 3, 9, 8 },
+	{ "PAE paging by registers", X86_CR4_PAE, 0, 3, 9, 8, true },
 	{ "4-level paging", X86_CR4_PAE, EFER_LMA | EFER_NX, 4, 9, 8 },
 	{ "5-level paging", X86_CR4_PAE | X86_CR4_LA57, EFER_LMA | EFER_NX, 5, 9, 8 },
 };
@@ -69,6 +71,16 @@ static void *entry_at(const struct mode *m, int level)
 	return memory + (m->levels - level) * PAGE_SIZE + index * m->entry;
 }
 
+/* Nobody is to look for them in memory. */
+static void hold_pdptes(const struct mode *m)
+{
+	vendor_caps.pdptes_held = m->pdptes_held;
+	if (!m->pdptes_held)
+		return;
+	memcpy(vcpu.arch.pdptrs, memory, sizeof(vcpu.arch.pdptrs));
+	memset(memory, 0, sizeof(vcpu.arch.pdptrs));
+}
+
 /* A new address space that maps GVA, and nothing marked in it. */
 static void machine(const struct mode *m)
 {
@@ -88,6 +100,7 @@ static void machine(const struct mode *m)
 	vcpu.arch.efer = m->efer;
 	vcpu.arch.has_run = true;
 	vcpu.arch.cpuid.max_phyaddr = 40;
+	hold_pdptes(m);
 	races = raced = 0;
 	toggles = AVAILABLE;
 }

@@ -43,6 +43,7 @@ struct vcpu {
 		u64 cr0, cr3, cr4, efer, rflags;
 		u32 pkru;
 		bool has_run;
+		u64 pdptrs[4];
 		struct { u32 max_phyaddr; } cpuid;
 		struct walk_memo walks[2];
 	} arch;
@@ -59,6 +60,13 @@ struct guest_fault {
 static inline u64 vendor_get_cr3(struct vcpu *vcpu)
 {
 	return vcpu->arch.cr3;
+}
+
+static struct { bool pdptes_held; } vendor_caps;
+
+static inline void vendor_get_pdptrs(struct vcpu *vcpu, u64 *pdptrs)
+{
+	memcpy(pdptrs, vcpu->arch.pdptrs, sizeof(vcpu->arch.pdptrs));
 }
 
 static inline struct memslot *vcpu_memslot(struct vcpu *vcpu, gfn_t gfn)
