@@ -213,16 +213,17 @@ void vmx_irq_window(struct vcpu *vcpu, bool want)
  * @vcpu:	the vCPU, loaded
  * @want:	whether
  *
- * NMI windows need virtual NMIs. Without: see vmx_get_nmi_mask().
+ * NMI windows need virtual NMIs. Without: see vmx_get_nmi_mask(). And NMIs wait for the end of
+ * STI's shadow, of which a CPU may take no notice here (26.7.6): each entry would exit before
+ * that one instruction. IF is set there, so the window for interrupts opens just behind it.
  */
 void vmx_nmi_window(struct vcpu *vcpu, bool want)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool own = vendor_caps.vnmi && !(want && vmx_get_shadow(vcpu) & SHADOW_STI);
 
-	if (vendor_caps.vnmi)
-		vmx_set_proc(vmx, CPU_BASED_NMI_WINDOW_EXITING, want);
-	else
-		vmx->nmi_window = want;
+	vmx->nmi_window = want && !own;
+	vmx_set_proc(vmx, CPU_BASED_NMI_WINDOW_EXITING, want && own);
 }
 
 /**

@@ -57,7 +57,7 @@ struct vmx_vcpu {
 	u64 msrs[SW_MSRS];
 	struct { u16 fs, gs, ds, es, ldt; } host;
 	u64 nmi_masked_until;		/* without virtual NMIs: see inject.c */
-	bool nmi_window;		/* likewise: the interrupt window is one */
+	bool nmi_window;		/* likewise, or in STI's shadow: the interrupt window is one */
 	u32 exit_reason, intr_info;	/* read with interrupts still off */
 };
 
