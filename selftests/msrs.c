@@ -388,6 +388,53 @@ TEST(sweep)
 	}
 }
 
+/* ---- SYSENTER ---- */
+
+#define WIDE_ESP	0x23456789abcdull
+#define WIDE_EIP	0x3456789abcdeull
+
+static void set_sysenter(struct __test_metadata *_metadata, struct vcpu *vcpu)
+{
+	ASSERT_EQ(1, vcpu_set_msr(vcpu, MSR_SYSENTER_ESP, WIDE_ESP));
+	ASSERT_EQ(1, vcpu_set_msr(vcpu, MSR_SYSENTER_EIP, WIDE_EIP));
+}
+
+static __guest void guest_sysenter(void)
+{
+	GUEST_ASSERT_EQ(WIDE_ESP, rdmsr(MSR_SYSENTER_ESP));
+	GUEST_ASSERT_EQ(WIDE_EIP, rdmsr(MSR_SYSENTER_EIP));
+	wrmsr(MSR_SYSENTER_ESP, WIDE_EIP);
+	wrmsr(MSR_SYSENTER_EIP, WIDE_ESP);
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(WIDE_EIP, rdmsr(MSR_SYSENTER_ESP));
+	GUEST_ASSERT_EQ(WIDE_ESP, rdmsr(MSR_SYSENTER_EIP));
+}
+
+/*
+ * The two addresses have 64 bits in a guest of Intel's, whatever the host's CPU makes of them:
+ * those that user space set before it said whose the CPU is, and those that the guest writes.
+ */
+TEST(sysenter_of_intels)
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 0, 0);
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_sysenter, 0);
+
+	set_sysenter(_metadata, vcpu);
+	memcpy(&e->ebx, "Genu", 4);
+	memcpy(&e->edx, "ineI", 4);
+	memcpy(&e->ecx, "ntel", 4);
+	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	/* On SVM, KVM keeps 32 bits of what comes before that. */
+	if (device_is_stock())
+		set_sysenter(_metadata, vcpu);
+	vcpu_run_sync(vcpu, 1);
+	EXPECT_EQ(WIDE_EIP, vcpu_get_msr(vcpu, MSR_SYSENTER_ESP));
+	EXPECT_EQ(WIDE_ESP, vcpu_get_msr(vcpu, MSR_SYSENTER_EIP));
+	vcpu_run_done(vcpu);
+}
+
 /* ---- TSC ---- */
 
 static __guest void guest_tsc(void)

@@ -456,7 +456,7 @@ static int get_tsc_aux(const struct msr_access *a, u64 *value)
 /* 32 bits; Intel's CPUs fault on more, AMD's drop them (APM vol. 2, TSC_AUX). */
 static int set_tsc_aux(const struct msr_access *a, u64 value)
 {
-	bool intel = cpuid_entry(a->vcpu, 0, 0) && !a->vcpu->arch.cpuid.amd;
+	bool intel = guest_is_intel(a->vcpu);
 	u64 ignored;
 
 	if (get_tsc_aux(a, &ignored) || (intel && upper_32_bits(value)))

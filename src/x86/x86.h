@@ -138,6 +138,13 @@ void cpuid_free(struct vcpu *vcpu);
 void cpuid_runtime(struct vcpu *vcpu);		/* OSXSAVE, APIC, XCR0 sizes, ... */
 void cpuid_query(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 const struct kvm_cpuid_entry2 *cpuid_entry(struct vcpu *vcpu, u32 function, u32 index);
+
+/* Does the guest's CPUID name a CPU, and none of AMD's kind? */
+static inline bool guest_is_intel(struct vcpu *vcpu)
+{
+	return cpuid_entry(vcpu, 0, 0) && !vcpu->arch.cpuid.amd;
+}
+
 bool cpuid_pv_has(struct vcpu *vcpu, unsigned int feature);	/* KVM_FEATURE_* */
 
 /* Did user space give the guest this X86_FEATURE_*? Any context. */

@@ -312,6 +312,19 @@ static const struct { u32 msr; u16 offset; } msr_fields[] = {
 #undef FIELD
 };
 
+/*
+ * AMD's CPUs need, and may keep, no more than 32 bits of them, for they have no SYSENTER in long
+ * mode (APM vol. 2, 6.1.2). A guest whose CPU is one of Intel's reads all that it wrote.
+ */
+static u64 *sysenter_whole(struct vcpu *vcpu, u32 msr)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (!svm->sysenter_whole || (msr != MSR_IA32_SYSENTER_ESP && msr != MSR_IA32_SYSENTER_EIP))
+		return NULL;
+	return &svm->sysenter[msr == MSR_IA32_SYSENTER_EIP];
+}
+
 static u64 *msr_field(struct vcpu *vcpu, u32 msr)
 {
 	unsigned int i;
@@ -332,7 +345,7 @@ static u64 *msr_field(struct vcpu *vcpu, u32 msr)
  */
 int svm_get_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	const u64 *field = msr_field(vcpu, msr);
+	const u64 *field = sysenter_whole(vcpu, msr) ?: msr_field(vcpu, msr);
 
 	if (!field)
 		return -ENOENT;
@@ -371,7 +384,7 @@ static int set_debugctl(struct vcpu *vcpu, u64 value)
  */
 int svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	u64 *field = msr_field(vcpu, msr);
+	u64 *field = msr_field(vcpu, msr), *whole = sysenter_whole(vcpu, msr);
 
 	if (!field)
 		return -ENOENT;
@@ -379,7 +392,9 @@ int svm_set_msr(struct vcpu *vcpu, u32 msr, u64 value)
 		return set_debugctl(vcpu, value);
 	if (msr >= MSR_IA32_LASTBRANCHFROMIP && msr <= MSR_IA32_LASTINTTOIP)
 		return value ? -EINVAL : 0;
-	*field = value;
+	if (unlikely(whole))
+		*whole = value;
+	*field = whole ? (u32)value : value;
 	if (msr == MSR_IA32_CR_PAT)
 		vmcb_dirty(to_vmcb(vcpu), CLEAN_NPT);
 	else if (msr == MSR_FS_BASE || msr == MSR_GS_BASE)
@@ -419,6 +434,7 @@ static const u32 msrpm_ranges[] = { 0, 0xc0000000, 0xc0010000 };
 void svm_pass_msr(struct vcpu *vcpu, u32 msr, bool read, bool write)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
+	bool pass = !sysenter_whole(vcpu, msr);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(msrpm_ranges); i++) {
@@ -428,8 +444,8 @@ void svm_pass_msr(struct vcpu *vcpu, u32 msr, bool read, bool write)
 		if (index >= MSRPM_RANGE_MSRS)
 			continue;
 		bit = 2 * (i * MSRPM_RANGE_MSRS + index);
-		__assign_bit(bit, svm->msrpm, !read);
-		__assign_bit(bit + 1, svm->msrpm, !write);
+		__assign_bit(bit, svm->msrpm, !(read && pass));
+		__assign_bit(bit + 1, svm->msrpm, !(write && pass));
 		vmcb_dirty(svm->vmcb, CLEAN_PERM_MAP);
 	}
 }

@@ -242,6 +242,7 @@ static void vcpu_reset_svm(struct vcpu *vcpu, bool init)
 		save->star = save->lstar = save->cstar = save->sfmask = 0;
 		save->kernel_gs_base = 0;
 		save->sysenter_cs = save->sysenter_esp = save->sysenter_eip = 0;
+		memset(svm->sysenter, 0, sizeof(svm->sysenter));
 	}
 	svm->nmi_masked = svm->iret_seen = svm->nmi_window = false;
 	control->clean = 0;
@@ -483,10 +484,29 @@ static void intercepts_changed(struct vcpu *vcpu)
 	intercept_set(vmcb, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_BP, bp);
 }
 
+/* User space may have set the two before it says whose CPU the guest has. */
+static void sysenter_changed(struct svm_vcpu *svm)
+{
+	struct vmcb_save_area *save = &svm->vmcb->save;
+	bool whole = guest_is_intel(&svm->vcpu);
+
+	if (whole == svm->sysenter_whole)
+		return;
+	svm->sysenter_whole = whole;
+	if (whole) {
+		svm->sysenter[0] = save->sysenter_esp;
+		svm->sysenter[1] = save->sysenter_eip;
+	} else {
+		save->sysenter_esp = svm->sysenter[0];
+		save->sysenter_eip = svm->sysenter[1];
+	}
+}
+
 static void cpuid_changed(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
+	sysenter_changed(svm);
 	/* An instruction that the guest lacks must exit, to become #UD. */
 	intercept_set(svm->vmcb, INTERCEPT_RDTSCP, !guest_has(vcpu, X86_FEATURE_RDTSCP));
 	intercept_set(svm->vmcb, INTERCEPT_INVPCID, !guest_has(vcpu, X86_FEATURE_INVPCID));

@@ -45,6 +45,9 @@ struct svm_vcpu {
 	/* An NMI waits for an instruction to pass: the next entry steps, the last one has stepped. */
 	bool nmi_window, single_step;
 	u64 step_rflags;		/* TF and RF as the guest had them */
+	/* SYSENTER_ESP and _EIP, of a guest of Intel's: see sysenter_whole(). */
+	u64 sysenter[2];
+	bool sysenter_whole;
 };
 
 static inline struct svm_vcpu *to_svm(struct vcpu *vcpu)
