@@ -472,6 +472,31 @@ TEST(tsc)
 	vcpu_run_done(vcpu);
 }
 
+/* A guest whose CPUID lacks TSC_ADJUST may use it all the same, to no effect. */
+static __guest void guest_no_tsc_adjust(void)
+{
+	u64 v, a, b;
+
+	GUEST_ASSERT_EQ(NO_TRAP, try_rdmsr(MSR_TSC_ADJUST, &v));
+	GUEST_ASSERT_EQ(0, v);
+	a = rdtsc();
+	GUEST_ASSERT_EQ(NO_TRAP, try_wrmsr(MSR_TSC_ADJUST, 1ull << 51));
+	b = rdtsc();
+	GUEST_ASSERT(b - a < 1ull << 40);
+	GUEST_ASSERT_EQ(0, rdmsr(MSR_TSC_ADJUST));
+}
+
+TEST(tsc_adjust_without_the_feature)
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_no_tsc_adjust, 0);
+
+	cpuid_find(c, 7, 0)->ebx &= ~2;
+	do_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	vcpu_run_done(vcpu);
+}
+
 /* TSC_AUX: what RDTSCP and RDPID return in the guest is the guest's. */
 static __guest void guest_rdtscp(void)
 {

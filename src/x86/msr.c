@@ -157,11 +157,16 @@ static int set_tsc(const struct msr_access *a, u64 value)
 	return 0;
 }
 
-/* The guest's write moves the TSC; user space's only says how far it moved. */
+/*
+ * The guest's write moves the TSC; user space's only says how far it moved. Some guests do not
+ * ask CPUID first: as in KVM, the register is there for all, and moves nothing without the feature.
+ */
 static int set_tsc_adjust(const struct msr_access *a, u64 value)
 {
 	u64 *adjust = &a->vcpu->arch.msr.tsc_adjust;
 
+	if (!a->host && !guest_has(a->vcpu, X86_FEATURE_TSC_ADJUST))
+		return 0;
 	if (!a->host)
 		tsc_adjust(a->vcpu, value - *adjust);
 	*adjust = value;
@@ -626,8 +631,8 @@ static struct msr_row rows[] = {
 	{ ONE(MSR_SMI_COUNT), MSR_LISTED | MSR_RO, STORED(smi_count, ANY) },
 	{ ONE(MSR_IA32_FEAT_CTL), MSR_LISTED | MSR_INTEL, .offset = IN(feature_control),
 	  .writable = FEAT_CTL_LOCKED, .set = set_feature_control },
-	{ ONE(MSR_IA32_TSC_ADJUST), MSR_LISTED, .feature = X86_FEATURE_TSC_ADJUST,
-	  .offset = IN(tsc_adjust), .writable = ANY, .set = set_tsc_adjust },
+	{ ONE(MSR_IA32_TSC_ADJUST), MSR_LISTED, .offset = IN(tsc_adjust), .writable = ANY,
+	  .set = set_tsc_adjust },
 	{ RANGE(MSR_LBR_CORE_FROM, MSR_LBR_CORE_FROM + 7), MSR_INTEL, READS(0, set_zero_only) },
 	{ ONE(MSR_IA32_SPEC_CTRL), MSR_LISTED, FUNCS(get_spec_ctrl, set_spec_ctrl) },
 	{ ONE(MSR_IA32_PRED_CMD), 0, FUNCS(get_refuse, set_pred_cmd) },
