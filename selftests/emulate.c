@@ -427,6 +427,32 @@ TEST_F(emulate, msw)
 	RUN_TO_END(guest_msw);
 }
 
+/* In registers, where CR0 is another one than the CPU runs with: CD */
+static __guest void guest_msw_registers(void)
+{
+	u64 cr0 = read_cr0(), with_cd = cr0 | 1 << 30, rax = 0x1234567890abcdef;
+
+	write_cr0(with_cd);
+	asm volatile("smsww %w0" : "+r"(rax));
+	GUEST_ASSERT_EQ((0x1234567890abcdef & ~0xfffful) | (u16)cr0, rax);
+	rax = ~0ul;
+	asm volatile("smswl %k0" : "+r"(rax));
+	GUEST_ASSERT_EQ(with_cd, rax);
+	rax = ~0ul;
+	asm volatile("smswq %0" : "+r"(rax));
+	GUEST_ASSERT_EQ(with_cd, rax);
+	asm volatile("lmsw %w0" : : "r"(~0ul ^ 4));	/* all but EM */
+	GUEST_ASSERT_EQ(with_cd | 0xb, read_cr0());
+	asm volatile("lmsw %w0" : : "r"(0));		/* PE stays. */
+	GUEST_ASSERT_EQ((with_cd & ~0xful) | 1, read_cr0());
+	write_cr0(cr0);
+}
+
+TEST_F(emulate, msw_registers)
+{
+	RUN_TO_END(guest_msw_registers);
+}
+
 /* ---- system segments ---- */
 
 static __guest void guest_system_segments(void)

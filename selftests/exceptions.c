@@ -134,6 +134,44 @@ TEST(no_execute)
 	vcpu_run_done(vcpu);
 }
 
+/* ---- at the end of the addresses ---- */
+
+#define LOWER_HALF_END	(1ul << 47)
+
+/* What exits may be the last thing below: only the fetch of what would come next is a #GP. */
+static __guest void guest_end_of_addresses(u64 intel)
+{
+	static const u8 cpuid[] = { 0x0f, 0xa2 }, vmcall[] = { 0x0f, 0x01, 0xc1 },
+			vmmcall[] = { 0x0f, 0x01, 0xd9 };
+	const struct { const u8 *bytes; u64 len; } insns[] = {
+		{ cpuid, sizeof(cpuid) }, { intel ? vmcall : vmmcall, 3 },
+		{ intel ? vmmcall : vmcall, 3 },	/* KVM_X86_QUIRK_FIX_HYPERCALL_INSN */
+	};
+	u64 i, j, at, back;
+
+	guest_handlers[13] = note_trap;
+	for (i = 0; i < 3; i++) {
+		at = LOWER_HALF_END - insns[i].len;
+		for (j = 0; j < insns[i].len; j++)
+			((volatile u8 *)at)[j] = insns[i].bytes[j];
+		seen.count = 0;
+		asm volatile("lea 1f(%%rip), %0; mov %0, %1; jmp *%2; 1:"
+			     : "=&r"(back), "=m"(seen.skip_to) : "r"(at), "a"(0x7777), "c"(0)
+			     : "rbx", "rdx", "memory");
+		GUEST_ASSERT_EQ(1, seen.count);
+		GUEST_ASSERT_EQ(0, seen.error);
+		GUEST_ASSERT_EQ(LOWER_HALF_END, seen.rip);
+	}
+}
+
+TEST(end_of_addresses)
+{
+	struct vm *vm = vm_create(0);
+
+	vm_map_page(vm, LOWER_HALF_END - 4096, GUEST_FREE, PTE_W);
+	vcpu_run_done(vcpu_create(vm, 0, guest_end_of_addresses, host_is_intel()));
+}
+
 /* From CPL 3: the user bit, #GP for privileged instructions, INT n to the kernel. */
 asm(".pushsection .rodata\n"
     "user_code:\n"

@@ -332,6 +332,39 @@ TEST_F(mmio, strings)
 	ASSERT_EQ((u8)(0x80 + 0x2ff * 3), self->dev.bytes[0x2ff]);
 }
 
+/* From a port to a device, over the end of its first page */
+#define PORT 0x320
+
+static __guest void guest_port_to_device(void)
+{
+	u64 di = MMIO + 4096 - 6, n = 8;
+
+	asm volatile("rep insw" : "+D"(di), "+c"(n) : "d"(PORT) : "memory");
+	GUEST_ASSERT_EQ(0, n);
+	GUEST_ASSERT_EQ(MMIO + 4096 + 10, di);
+}
+
+TEST_F(mmio, port_to_device)
+{
+	struct vcpu *vcpu = vcpu_create(self->vm, 0, guest_port_to_device, 0);
+	struct kvm_run *run = vcpu->run;
+	struct report r;
+	int i, ins = 0;
+
+	while ((r = run_device(_metadata, vcpu, &self->dev)).kind == REPORT_EXIT) {
+		ASSERT_EQ(KVM_EXIT_IO, r.exit);
+		ASSERT_EQ(PORT, run->io.port);
+		ASSERT_EQ(KVM_EXIT_IO_IN, run->io.direction);
+		for (i = 0; i < run->io.count; i++)
+			memset((u8 *)run + run->io.data_offset + i * run->io.size, 0x40 + ins++,
+			       run->io.size);
+	}
+	EXPECT_DONE(r);
+	EXPECT_EQ(8, ins);
+	for (i = 0; i < 16; i++)
+		EXPECT_EQ(0x40 + i / 2, self->dev.bytes[4096 - 6 + i]);
+}
+
 /* ---- exits in detail ---- */
 
 /* A write to a slot that is read-only is MMIO; a read of it is not an exit. */
