@@ -192,31 +192,34 @@ static __guest void guest_two_outs(void)
 	GUEST_ASSERT_EQ(1, nmis);
 }
 
-TEST(behind_a_shadow)
+/* The guest is behind its first OUT then, in a shadow that user space has set. */
+static void nmi_in_shadow(struct __test_metadata *_metadata, struct vcpu *vcpu, u8 shadow)
 {
-	struct vm *vm = vm_create(0);
-	struct vcpu *vcpu = vcpu_create(vm, 0, guest_two_outs, 0);
 	struct kvm_vcpu_events ev;
 
-	if (device_is_stock() && !host_is_intel())
-		SKIP(return, "on SVM the kernel's own KVM has the NMI wait for longer than the shadow");
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);
 	vcpu->run->immediate_exit = 1;
 	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
 	vcpu->run->immediate_exit = 0;
 	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
-	ev.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
+	ev.interrupt.shadow = shadow;
 	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
 	nmi(vcpu);
+}
+
+TEST(behind_a_shadow)
+{
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_two_outs, 0);
+
+	if (device_is_stock() && !host_is_intel())
+		SKIP(return, "on SVM the kernel's own KVM has the NMI wait for longer than the shadow");
+	nmi_in_shadow(_metadata, vcpu, KVM_X86_SHADOW_INT_MOV_SS);
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);
 	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
 	vcpu_run_done(vcpu);
 }
 
-/*
- * In STI's shadow it comes behind the one instruction, and is not asked for by a window for NMIs:
- * a CPU may open that in the shadow, where the NMI can't go in, at each entry again.
- */
 static volatile u64 nmi_rip;
 
 static __guest void note_nmi(struct trap_frame *f)
@@ -236,21 +239,17 @@ static __guest void guest_sti_shadow(void)
 	GUEST_ASSERT_EQ(shadowed + 1, nmi_rip);
 }
 
+/*
+ * In STI's shadow it comes behind the one instruction, and is not asked for by a window for NMIs:
+ * a CPU may open that in the shadow, where the NMI can't go in, at each entry again.
+ */
 TEST(behind_sti)
 {
 	struct vm *vm = vm_create(0);
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_sti_shadow, 0);
-	struct kvm_vcpu_events ev;
 	s64 windows;
 
-	vcpu_run_exit(vcpu, KVM_EXIT_IO);
-	vcpu->run->immediate_exit = 1;
-	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
-	vcpu->run->immediate_exit = 0;
-	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
-	ev.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
-	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
-	nmi(vcpu);
+	nmi_in_shadow(_metadata, vcpu, KVM_X86_SHADOW_INT_STI);
 	windows = vcpu_stat(vcpu, "nmi_window_exits");
 	vcpu_run_done(vcpu);
 	/* SVM has no such windows, but KVM counts what it does instead. */
