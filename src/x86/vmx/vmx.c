@@ -455,19 +455,6 @@ static int check_cpu(void)
 	return vmx_read_caps();
 }
 
-/* Is the L1D to be flushed, and must it be by us? */
-static bool l1d_flush_needed(void)
-{
-	u64 caps = 0;
-
-	if (!boot_cpu_has_bug(X86_BUG_L1TF) || !boot_cpu_has(X86_FEATURE_FLUSH_L1D) ||
-	    l1tf_mitigation == L1TF_MITIGATION_OFF)
-		return false;
-	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
-		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, caps);
-	return !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
-}
-
 static int nx_huge_pages = -1;
 module_param(nx_huge_pages, int, 0444);
 MODULE_PARM_DESC(nx_huge_pages, "map what a guest executes by small pages only: 1, 0, or -1: if the CPU needs it");
@@ -501,7 +488,7 @@ int vmx_probe(struct vendor_ops *ops)
 	if (r)
 		return r;
 	vmx_host_setup();
-	vmx_caps.flush_l1d = l1d_flush_needed();
+	vmx_caps.flush_l1d = vmx_flushes_l1d();
 	vendor_caps = (struct vendor_caps){
 		.passed_msrs = passed_msrs,
 		.n_passed_msrs = ARRAY_SIZE(passed_msrs),

@@ -120,6 +120,7 @@ void vmx_pml_reset(struct vmx_vcpu *vmx);
 unsigned int vmx_take_written(struct vcpu *vcpu, const u64 **gpas);
 
 /* l1tf.c */
+bool vmx_flushes_l1d(void);
 void vmx_warn_l1tf(void);
 
 /* perf.c */
