@@ -101,6 +101,22 @@ TEST(signal_stops_a_loop)
 	EXPECT_EQ(3, moved);
 }
 
+/* A timer of CPU time may be found by the host's tick, and its signal be made later than that. */
+TEST(cpu_time_stops_a_loop)
+{
+	const struct itimerval soon = { .it_value = { .tv_usec = 50000 } };
+	struct vm *vm = vm_create(0);
+	struct vcpu *vcpu = vcpu_create(vm, 0, guest_spin, 0);
+
+	handle(SIGPROF);
+	for (int i = 1; i <= 3; i++) {
+		setitimer(ITIMER_PROF, &soon, NULL);
+		EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
+		EXPECT_EQ(KVM_EXIT_INTR, vcpu->run->exit_reason);
+		EXPECT_EQ(i, signals);
+	}
+}
+
 /* A signal that is pending already: the guest is not entered at all. */
 TEST(pending_signal)
 {

@@ -442,7 +442,7 @@ static long run(void *obj, void *arg, unsigned long raw)
 	r = arch_vcpu_run(vcpu);
 	WRITE_ONCE(vcpu->task, NULL);
 	sigset_leave(vcpu);
-	if (r == -ERESTARTNOINTR)
+	if (r == -ERESTARTNOHAND)
 		host_work_restart();
 	return r;
 }

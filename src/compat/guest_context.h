@@ -52,7 +52,8 @@ static __always_inline void guest_context_exit(void)
  * struct kvm_vcpu, so it is KVM's alone. What it does beyond this, accounting
  * and rseq, may wait until KVM_RUN returns. Task work (NUMA balancing has some
  * once a second) may not, and only the return to user space can do it: KVM_RUN
- * goes that way with -ERESTARTNOINTR, and comes back (host_work_restart()).
+ * goes that way with -ERESTARTNOHAND, and comes back (host_work_restart()); but
+ * where that work was a timer of CPU time, whose signal has a handler, it ends.
  */
 static __always_inline bool task_work_waits(unsigned long flags)
 {
@@ -69,7 +70,7 @@ static __always_inline bool host_work_pending(void)
 	       unlikely(task_work_waits(flags));
 }
 
-/* May sleep. 0, or -EINTR or -ERESTARTNOINTR: out to user space. */
+/* May sleep. 0, or -EINTR or -ERESTARTNOHAND: out to user space. */
 static inline int host_work_do(void)
 {
 	unsigned long flags = READ_ONCE(current_thread_info()->flags);
@@ -77,7 +78,7 @@ static inline int host_work_do(void)
 	if (flags & HOST_SIGNALS)
 		return -EINTR;
 	if (task_work_waits(flags))
-		return -ERESTARTNOINTR;
+		return -ERESTARTNOHAND;
 	cond_resched();
 	return 0;
 }
