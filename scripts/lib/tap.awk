@@ -2,7 +2,7 @@
 # Many tests' TAP in, one TAP out, and the count. In:
 #	@expect NAME	NAME shall run: if it doesn't, that is a failure
 #	@test NAME	what follows is NAME's output: its TAP, or anything
-#	@exit STATUS	end of it; 0 passed, 4 skipped, else failed
+#	@exit STATUS [SECONDS]	end of it; 0 passed, 4 skipped, else failed; how long it took
 #	@skip NAME WHY	NAME can't run here
 #	@fail NAME WHY	something other than a test went wrong
 # A test that printed no TAP is one line by its exit status. With -v verbose=1 all it
@@ -69,6 +69,8 @@ BEGIN { print "TAP version 14" }
 
 /^@exit / {
 	status = $2
+	if (verbose && $3 != "")
+		print "# " test " took " $3 " s"
 	if (!lines && !plan)
 		result(status == 0 || status == 4, test (status == 0 || status == 4 ? "" : ": " why(status)),
 		       status == 4 ? " # SKIP it says so" : "")
