@@ -41,6 +41,7 @@ static __guest void init(void)
 
 static __guest void spins(void)
 {
+	cpu_pause();
 }
 
 static __guest void exits(void)
@@ -89,8 +90,10 @@ static void send_all(struct vm *vm)
 			vm_irq_line(vm, PIN, 1);
 			vm_irq_line(vm, PIN, 0);
 		}
-		while (*seen == before)
+		while (*seen == before) {
+			cpu_pause();
 			sched_yield();
+		}
 	}
 }
 

@@ -10,6 +10,7 @@
  *
  * MINIKVM_ROUNDS (60) of them, from MINIKVM_SEED (1).
  */
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
@@ -113,6 +114,13 @@ struct stress {
 	u64 s;
 };
 
+/* A CPU that is emulated has another run by PAUSE, and one that sleeps waits for a tick. */
+static void give_way(void)
+{
+	cpu_pause();
+	sched_yield();
+}
+
 static void nothing(int sig)
 {
 }
@@ -125,7 +133,7 @@ static void *run_vcpu(void *arg)
 	while ((error = vcpu_run_once(r->vcpu)) == EINTR) {
 		while (r->stress->pause) {
 			r->out = true;
-			usleep(100);
+			give_way();
 		}
 		r->out = false;
 	}
@@ -144,7 +152,7 @@ static void pause_guest(struct stress *st)
 	for (i = 0; i < CPUS; i++)
 		while (!st->runners[i].out) {
 			pthread_kill(st->runners[i].thread, SIGUSR1);
-			usleep(200);
+			give_way();
 		}
 }
 
@@ -155,7 +163,7 @@ static void resume_guest(struct stress *st)
 	st->pause = false;
 	for (i = 0; i < CPUS; i++)
 		while (st->runners[i].out)
-			usleep(100);
+			give_way();
 }
 
 static void set_slot(struct stress *st, struct memory *m, u64 size)
@@ -189,9 +197,10 @@ static void set_logging(struct stress *st, struct memory *m, bool on)
 		memcpy(m->copy, m->mem, m->size);
 }
 
-/* All pages of it become other ones, while a child has those of before. */
+/* All pages of it that are written become other ones, while a child has those of before. */
 static void copy_on_write(struct memory *m)
 {
+	u64 step = m->slot == SMRAM_SLOT ? PAGE_SIZE : STEP;
 	int pipes[2];
 	pid_t pid;
 	char c;
@@ -205,7 +214,7 @@ static void copy_on_write(struct memory *m)
 		_exit(read(pipes[0], &c, 1));
 	}
 	/* The vCPUs write meanwhile: the host adds nothing, and that atomically. */
-	for (i = 0; i < m->size; i += PAGE_SIZE)
+	for (i = 0; i < m->size; i += step)
 		__atomic_fetch_add((u32 *)(m->mem + i), 0, __ATOMIC_SEQ_CST);
 	close(pipes[0]);
 	close(pipes[1]);
@@ -286,7 +295,7 @@ static void let_work(struct stress *st)
 
 	for (cpu = 0; cpu < CPUS; cpu++)
 		for (done = smm_job(st, cpu)->done; smm_job(st, cpu)->done - done < 20;)
-			usleep(500);
+			give_way();
 }
 
 static void check_sum(unsigned int cpu, const struct memory *m, u32 said, u32 last)

@@ -806,7 +806,7 @@ static void tell(void)
 
 TEST(ioctls)
 {
-	u64 ioctls = option("MINIKVM_IOCTLS", 800), rounds = 6, whole = 0;
+	u64 ioctls = option("MINIKVM_IOCTLS", 500), rounds = 6, whole = 0;
 	long before = host_splats();
 
 	/* KVM_SET_MP_STATE on a vCPU whose timer is VMX's. */
