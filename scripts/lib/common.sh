@@ -26,6 +26,10 @@ SPLATS+='|bad page state|Bad page|nobody cared|leak detector disabled|lockdep is
 # What looks like it, and is not: our own marks, and what a small kernel says of itself.
 NO_SPLATS='minikvm-host:|kernel not compiled with'
 
+# Of a host's command line: each of these takes a boot up to half a second, and serves nothing here.
+QUICK_BOOT='cryptomgr.notests=1 initcall_blacklist=load_system_certificate_list,init_kprobe_trace'
+QUICK_BOOT+=',cubictcp_register,trace_eval_init,bpf_rstat_kfunc_init'
+
 # Architectures, in the kernel's own names, for which the common code is compiled.
 CROSS_ARCHES="arm64 s390"
 

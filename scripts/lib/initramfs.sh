@@ -94,7 +94,7 @@ fill_qemu()
 	local file
 
 	for file in "$2" $(ldd "$2" | grep -o '/[^ )]*') /usr/share/seabios/bios-256k.bin \
-		/usr/share/qemu/{linuxboot_dma,linuxboot,kvmvapic,bios-microvm}.bin; do
+		/usr/share/qemu/{linuxboot_dma,linuxboot,pvh,kvmvapic,bios-microvm}.bin; do
 		mkdir -p "$1/$(dirname "$file")" && cp -L "$file" "$1/$file" || return
 	done
 }
