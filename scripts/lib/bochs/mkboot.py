@@ -57,7 +57,7 @@ def decompress(data):
     if data[:6] == b"\xfd7zXZ\0":
         return lzma.LZMADecompressor().decompress(data)
     if data[:2] == b"\x1f\x8b":
-        return gzip.decompress(data[:-4])
+        return gzip.decompress(data)        # that size is the end of gzip's own format
     if data[:4] == b"\x28\xb5\x2f\xfd":
         return subprocess.run(["zstd", "-dc"], input=data[:-4], stdout=subprocess.PIPE,
                               check=True).stdout
