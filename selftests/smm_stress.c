@@ -10,7 +10,6 @@
  *
  * MINIKVM_ROUNDS (60) of them, from MINIKVM_SEED (1).
  */
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
@@ -114,13 +113,6 @@ struct stress {
 	u64 s;
 };
 
-/* A CPU that is emulated has another run by PAUSE, and one that sleeps waits for a tick. */
-static void give_way(void)
-{
-	cpu_pause();
-	sched_yield();
-}
-
 static void nothing(int sig)
 {
 }
@@ -133,7 +125,7 @@ static void *run_vcpu(void *arg)
 	while ((error = vcpu_run_once(r->vcpu)) == EINTR) {
 		while (r->stress->pause) {
 			r->out = true;
-			give_way();
+			host_give_way();
 		}
 		r->out = false;
 	}
@@ -152,7 +144,7 @@ static void pause_guest(struct stress *st)
 	for (i = 0; i < CPUS; i++)
 		while (!st->runners[i].out) {
 			pthread_kill(st->runners[i].thread, SIGUSR1);
-			give_way();
+			host_give_way();
 		}
 }
 
@@ -163,7 +155,7 @@ static void resume_guest(struct stress *st)
 	st->pause = false;
 	for (i = 0; i < CPUS; i++)
 		while (st->runners[i].out)
-			give_way();
+			host_give_way();
 }
 
 static void set_slot(struct stress *st, struct memory *m, u64 size)
@@ -295,7 +287,7 @@ static void let_work(struct stress *st)
 
 	for (cpu = 0; cpu < CPUS; cpu++)
 		for (done = smm_job(st, cpu)->done; smm_job(st, cpu)->done - done < 20;)
-			give_way();
+			host_give_way();
 }
 
 static void check_sum(unsigned int cpu, const struct memory *m, u32 said, u32 last)

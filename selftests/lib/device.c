@@ -71,6 +71,13 @@ bool host_is_emulated(void)
 	return getenv("HOST");
 }
 
+/* An emulator of several CPUs goes on to the next one at a PAUSE; who sleeps waits for a tick. */
+void host_give_way(void)
+{
+	cpu_pause();
+	sched_yield();
+}
+
 int host_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);

@@ -60,6 +60,7 @@ bool host_is_tcg(void);			/* QEMU, which emulates some things less well */
 bool host_is_emulated(void);		/* made for tests; else somebody's machine, which stays as it is */
 int host_cpus(void);			/* online now */
 void host_go_to(int cpu);		/* this thread, and those that it makes */
+void host_give_way(void);		/* in a loop that waits for another thread, or for a guest */
 bool host_swap_on(void);		/* 32 MiB of it, on a host that is there for tests */
 bool cgroup_enter(void);			/* one of its own; false: no memory cgroups, or not root */
 void cgroup_leave(void);
