@@ -169,9 +169,7 @@ TEST(shadow_at_an_entry)
 	struct kvm_regs regs;
 
 	vcpu_run_sync(vcpu, 1);
-	vcpu->run->immediate_exit = 1;
-	ASSERT_EQ(EINTR, vcpu_run_once(vcpu));
-	vcpu->run->immediate_exit = 0;
+	vcpu_complete(vcpu);
 	regs = vcpu_regs(vcpu);
 	regs.rflags |= 0x200;
 	do_ioctl(vcpu->fd, KVM_SET_REGS, &regs);

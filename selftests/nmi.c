@@ -193,14 +193,11 @@ static __guest void guest_two_outs(void)
 }
 
 /* The guest is behind its first OUT then, in a shadow that user space has set. */
-static void nmi_in_shadow(struct __test_metadata *_metadata, struct vcpu *vcpu, u8 shadow)
+static void nmi_in_shadow(struct vcpu *vcpu, u8 shadow)
 {
 	struct kvm_vcpu_events ev;
 
-	vcpu_run_exit(vcpu, KVM_EXIT_IO);
-	vcpu->run->immediate_exit = 1;
-	EXPECT_EQ(EINTR, vcpu_run_once(vcpu));
-	vcpu->run->immediate_exit = 0;
+	vcpu_run_to_out(vcpu);
 	do_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
 	ev.interrupt.shadow = shadow;
 	do_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
@@ -214,7 +211,7 @@ TEST(behind_a_shadow)
 
 	if (device_is_stock() && !host_is_intel())
 		SKIP(return, "on SVM the kernel's own KVM has the NMI wait for longer than the shadow");
-	nmi_in_shadow(_metadata, vcpu, KVM_X86_SHADOW_INT_MOV_SS);
+	nmi_in_shadow(vcpu, KVM_X86_SHADOW_INT_MOV_SS);
 	vcpu_run_exit(vcpu, KVM_EXIT_IO);
 	EXPECT_EQ(0, vcpu_regs(vcpu).rflags & 0x100);
 	vcpu_run_done(vcpu);
@@ -249,7 +246,7 @@ TEST(behind_sti)
 	struct vcpu *vcpu = vcpu_create(vm, 0, guest_sti_shadow, 0);
 	s64 windows;
 
-	nmi_in_shadow(_metadata, vcpu, KVM_X86_SHADOW_INT_STI);
+	nmi_in_shadow(vcpu, KVM_X86_SHADOW_INT_STI);
 	windows = vcpu_stat(vcpu, "nmi_window_exits");
 	vcpu_run_done(vcpu);
 	/* SVM has no such windows, but KVM counts what it does instead. */

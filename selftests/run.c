@@ -454,10 +454,7 @@ TEST(entry_refused_with_event)
 
 	if (!host_is_intel())
 		SKIP_ON_STOCK("enters what SVM does not refuse");
-	vcpu_run_exit(vcpu, KVM_EXIT_IO);
-	vcpu->run->immediate_exit = 1;
-	ASSERT_EQ(EINTR, vcpu_run_once(vcpu));
-	vcpu->run->immediate_exit = 0;
+	vcpu_run_to_out(vcpu);
 	good = bad = vcpu_regs(vcpu);
 	bad.rflags |= 1 << 17;
 	do_ioctl(vcpu->fd, KVM_SET_REGS, &bad);

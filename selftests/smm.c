@@ -121,16 +121,6 @@ static struct state get_state(struct vcpu *vcpu)
 	return s;
 }
 
-/* To the OUT, which is complete then, and nothing behind it has run. */
-static void run_to_out(struct vcpu *vcpu)
-{
-	vcpu_run_exit(vcpu, KVM_EXIT_IO);
-	vcpu->run->immediate_exit = 1;
-	if (vcpu_run_once(vcpu) != EINTR)
-		die("an OUT that does not end");
-	vcpu->run->immediate_exit = 0;
-}
-
 /* Values that differ from each other in every byte. */
 static void fill_regs(struct vcpu *vcpu, u64 mask)
 {
@@ -199,14 +189,14 @@ static void round_trip(struct __test_metadata *_metadata, struct vcpu *vcpu, boo
 {
 	struct state before, after;
 
-	run_to_out(vcpu);
+	vcpu_run_to_out(vcpu);
 	before = get_state(vcpu);
 	smi(vcpu);
 	EXPECT_EQ(1, get_events(vcpu).smi.pending);
 	vcpu_run_sync(vcpu, IN_SMM);
 	check_handler_state(_metadata, vcpu);
 	spoil(vcpu, wide);
-	run_to_out(vcpu);
+	vcpu_run_to_out(vcpu);
 	after = get_state(vcpu);
 	EXPECT_FALSE(vcpu->run->flags & KVM_RUN_X86_SMM);
 	EXPECT_EQ(0, get_events(vcpu).smi.smm);
@@ -297,7 +287,7 @@ TEST_F(smm, smbase)
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	memcpy(self->smram + MAP + 0x100, &base, sizeof(base));
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	EXPECT_EQ(base, vcpu_get_msr(self->vcpu, MSR_SMBASE));
 	EXPECT_EQ(1, vcpu_get_msr(self->vcpu, MSR_SMI_COUNT));
 	ASSERT_EQ(0, vm_set_slot(self->vm, OTHER_SLOT, 0, base, SMRAM_SIZE, self->smram));
@@ -421,7 +411,7 @@ TEST_F(smm, outside)
 TEST_F(smm, second_is_latched)
 {
 	vcpu_start64(self->vcpu, (void *)GUEST_LOW, 0);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	smi(self->vcpu);
@@ -431,7 +421,7 @@ TEST_F(smm, second_is_latched)
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	EXPECT_EQ(GUEST_LOW + 2, map64(self->smram, 0x178));
 	EXPECT_EQ(0, get_events(self->vcpu).smi.pending);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	EXPECT_EQ(2, vcpu_get_msr(self->vcpu, MSR_SMI_COUNT));
 }
 
@@ -481,7 +471,7 @@ TEST_F(smm, inside_nmi)
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.smm_inside_nmi);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	EXPECT_EQ(1, get_events(self->vcpu).nmi.masked);
 	EXPECT_EQ(0, get_events(self->vcpu).smi.smm_inside_nmi);
 }
@@ -510,9 +500,7 @@ TEST_F(smm, behind_an_exception)
 
 	vcpu_start64(self->vcpu, guest_with_exception, 0);
 	vcpu_run_sync(self->vcpu, 1);
-	self->vcpu->run->immediate_exit = 1;
-	ASSERT_EQ(EINTR, vcpu_run_once(self->vcpu));
-	self->vcpu->run->immediate_exit = 0;
+	vcpu_complete(self->vcpu);
 	e = get_events(self->vcpu);
 	e.exception.injected = 1;
 	e.exception.nr = 6;
@@ -604,7 +592,7 @@ TEST_F(smm, init_is_latched)
 	vcpu_run_sync(self->vcpu, IN_SMM + 1);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.smm);
 	EXPECT_EQ(1, get_events(self->vcpu).smi.latched_init);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	EXPECT_EQ(0xf000, vcpu_sregs(self->vcpu).cs.selector);
 	EXPECT_EQ(0xfff2, vcpu_regs(self->vcpu).rip);
 	EXPECT_EQ(0, get_events(self->vcpu).smi.smm);
@@ -738,7 +726,7 @@ TEST_F(smm, shadow)
 	EXPECT_EQ(0, get_events(self->vcpu).interrupt.shadow);
 	/* SVM does not tell the two kinds apart */
 	EXPECT_TRUE(self->smram[MAP + 0xcb] & KVM_X86_SHADOW_INT_STI);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	/* one that can't be, for interrupts are off */
 	r = vcpu_regs(self->vcpu);
 	r.rflags &= ~0x200ul;
@@ -746,7 +734,7 @@ TEST_F(smm, shadow)
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
 	self->smram[MAP + 0xcb] = KVM_X86_SHADOW_INT_STI;
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 }
 
 /* ---- slots ---- */
@@ -759,7 +747,7 @@ TEST_F(smm, own_memory)
 	vcpu_start64(self->vcpu, (void *)GUEST_LOW, 0);
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, 0x1111);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	EXPECT_EQ(0x2222, *(u64 *)guest_ptr(self->vm, SMBASE + 0x1000));
 	/* what the main space has is not there */
 	HANDLE(load_main);
@@ -768,7 +756,7 @@ TEST_F(smm, own_memory)
 	EXPECT_EQ(0x100000, self->vcpu->run->mmio.phys_addr);
 	*(u32 *)self->vcpu->run->mmio.data = 0x3333;
 	vcpu_run_sync(self->vcpu, 0x3333);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 }
 
 static u64 dirty(struct vm *vm, u32 slot)
@@ -787,14 +775,14 @@ TEST_F(smm, dirty_log)
 	vcpu_start64(self->vcpu, (void *)GUEST_LOW, 0);
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	ASSERT_EQ(0, vm_set_slot(self->vm, SMRAM_SLOT, KVM_MEM_LOG_DIRTY_PAGES, SMBASE, SMRAM_SIZE,
 				 self->smram));
 	for (int i = 0; i < 3; i++) {
 		EXPECT_EQ(0, dirty(self->vm, SMRAM_SLOT));
 		smi(self->vcpu);
 		vcpu_run_sync(self->vcpu, IN_SMM);
-		run_to_out(self->vcpu);
+		vcpu_run_to_out(self->vcpu);
 		EXPECT_EQ(1ull << 15 | 1ull << 2, dirty(self->vm, SMRAM_SLOT));
 	}
 }
@@ -811,12 +799,12 @@ TEST_F(smm, notifier)
 		smi(self->vcpu);
 		vcpu_run_sync(self->vcpu, 0x1111 * i);
 		if (i & 1)
-			run_to_out(self->vcpu);
+			vcpu_run_to_out(self->vcpu);
 		ASSERT_EQ(page, mmap(page, PAGE_SIZE, PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 		*(u64 *)page = 0x1111 * (i + 1);
 		if (!(i & 1))
-			run_to_out(self->vcpu);
+			vcpu_run_to_out(self->vcpu);
 	}
 }
 
@@ -866,7 +854,7 @@ TEST_F(smm, saved_in_smm)
 	fill_regs(self->vcpu, ~0ull);
 	fill_debugregs(self->vcpu);
 	vcpu_set_msr(self->vcpu, MSR_SMBASE, SMBASE);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	before = get_state(self->vcpu);
 	smi(self->vcpu);
 	vcpu_run_sync(self->vcpu, IN_SMM);
@@ -887,7 +875,7 @@ TEST_F(smm, saved_in_smm)
 	do_ioctl(vcpu->fd, KVM_SET_REGS, &in.regs);
 	/* RSM, the SMI that waited, RSM, the loop */
 	vcpu_run_sync(vcpu, IN_SMM);
-	run_to_out(vcpu);
+	vcpu_run_to_out(vcpu);
 	after = get_state(vcpu);
 	EXPECT_EQ(0, get_events(vcpu).smi.smm);
 	EXPECT_EQ(0, memcmp(&before.regs, &after.regs, sizeof(before.regs)));
@@ -920,7 +908,7 @@ TEST_F(smm, restored_with_pae)
 	e.smi.smm = 1;
 	do_ioctl(self->vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
 	do_ioctl(self->vcpu->fd, KVM_SET_REGS, &r);
-	run_to_out(self->vcpu);
+	vcpu_run_to_out(self->vcpu);
 	EXPECT_EQ(SMBASE + HANDLER + 2, vcpu_regs(self->vcpu).rip);
 }
 

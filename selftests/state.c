@@ -551,9 +551,7 @@ static u64 calculate(int moves)
 		if (!moves || i % (40 / moves))
 			continue;
 		/* The OUT of the stop must be completed before its state is whole. */
-		vcpu->run->immediate_exit = 1;
-		vcpu_run_once(vcpu);
-		vcpu->run->immediate_exit = 0;
+		vcpu_complete(vcpu);
 		save(vcpu, &s);
 		next = vm_create(VM_BARE | VM_IRQCHIP);
 		next->ram = vm->ram;

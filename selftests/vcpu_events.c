@@ -24,15 +24,6 @@ static struct kvm_vcpu_events get_events(struct vcpu *vcpu)
 	return e;
 }
 
-/* The OUT that the guest has come to is complete, and nothing behind it has run. */
-static void run_to_out(struct __test_metadata *_metadata, struct vcpu *vcpu)
-{
-	vcpu_run_exit(vcpu, KVM_EXIT_IO);
-	vcpu->run->immediate_exit = 1;
-	ASSERT_EQ(EINTR, vcpu_run_once(vcpu));
-	vcpu->run->immediate_exit = 0;
-}
-
 /* The trap that TRY() tells of is that of the NOP. */
 #define WAIT "outb %%al, $0x80; 1: nop"
 
@@ -56,7 +47,7 @@ TEST(payloads)
 	struct kvm_debugregs dr;
 
 	enable(vm, KVM_CAP_EXCEPTION_PAYLOAD);
-	run_to_out(_metadata, vcpu);
+	vcpu_run_to_out(vcpu);
 	e = get_events(vcpu);
 	EXPECT_TRUE(e.flags & KVM_VCPUEVENT_VALID_PAYLOAD);
 	e.exception.pending = 1;
@@ -72,7 +63,7 @@ TEST(payloads)
 	EXPECT_EQ(1, seen.exception_has_payload);
 	EXPECT_EQ(ADDRESS, seen.exception_payload);
 	EXPECT_EQ(1, vcpu_sregs(vcpu).cr2);
-	run_to_out(_metadata, vcpu);
+	vcpu_run_to_out(vcpu);
 	e = get_events(vcpu);
 	EXPECT_EQ(0, e.exception.pending);
 	EXPECT_EQ(0, e.exception_has_payload);

@@ -565,6 +565,17 @@ static void *run_done(void *arg)
 	return NULL;
 }
 
+void vcpu_complete(struct vcpu *vcpu)
+{
+	int error;
+
+	vcpu->run->immediate_exit = 1;
+	error = vcpu_run_once(vcpu);
+	if (error != EINTR)
+		die("KVM_RUN with immediate_exit: %s", strerror(error));
+	vcpu->run->immediate_exit = 0;
+}
+
 void vcpu_run_thread(struct vcpu *vcpu, pthread_t *thread)
 {
 	if (pthread_create(thread, NULL, run_done, vcpu))

@@ -185,6 +185,14 @@ struct report __vcpu_report(const char *file, int line, struct vcpu *vcpu);
 	__vcpu_expect(__FILE__, __LINE__, vcpu, REPORT_VALUE, 0)
 u64 __vcpu_expect(const char *file, int line, struct vcpu *vcpu, enum report_kind kind, u64 n);
 
+/* What the vCPU has exited for is complete then, and nothing behind it has run. */
+void vcpu_complete(struct vcpu *vcpu);
+/* The same of an OUT, to which it runs. */
+#define vcpu_run_to_out(vcpu) do {		\
+	vcpu_run_exit(vcpu, KVM_EXIT_IO);	\
+	vcpu_complete(vcpu);			\
+} while (0)
+
 /* vcpu_run_done() in a thread of its own. */
 void vcpu_run_thread(struct vcpu *vcpu, pthread_t *thread);
 
